@@ -1,0 +1,1 @@
+"""Generated from proto/flute; see proto/generate.py."""
