@@ -1,0 +1,1 @@
+"""What people set up: accounts, environments, provider accounts, routes and keys."""

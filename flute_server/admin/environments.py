@@ -1,0 +1,92 @@
+"""FROM domains and their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import exists, select
+
+from flute_server import addresses
+from flute_server.admin.find import find, required_name
+from flute_server.admin.paging import page
+from flute_server.errors import AlreadyExists, FailedPrecondition, Violation, invalid
+from flute_server.models import Account, AmbiguityPolicy, Email, Environment, db
+
+WAITS_S = range(60, 7 * 24 * 3600 + 1)
+CHANGEABLE = frozenset({"name", "allow_subdomains", "on_ambiguous", "ambiguity_wait", "give_up_after"})
+
+
+def create(account_id: str, name: str, domain: str, settings: Mapping[str, Any]) -> Environment:
+    """A new environment. settings: any of CHANGEABLE but name; times in seconds.
+
+    Raises InvalidArgument, NotFound for the account, AlreadyExists for the name.
+    """
+    account = find(Account, account_id)
+    try:
+        domain = addresses.domain_of(domain)
+    except ValueError as error:
+        raise invalid([Violation("environment.domain", str(error))]) from error
+    environment = Environment(account_id=account.id, domain=domain)
+    change(environment, {**settings, "name": name})
+    db.session.add(environment)
+    db.session.commit()
+    return environment
+
+
+def update(id_: str, settings: Mapping[str, Any]) -> Environment:
+    """Change what settings names."""
+    environment = find(Environment, id_)
+    change(environment, settings)
+    db.session.commit()
+    return environment
+
+
+def change(environment: Environment, settings: Mapping[str, Any]) -> None:
+    """Set the given settings. Raises InvalidArgument and AlreadyExists."""
+    for name, value in settings.items():
+        if name == "name":
+            environment.name = _free_name(environment, required_name("environment.name", value))
+        elif name in {"ambiguity_wait", "give_up_after"}:
+            setattr(environment, f"{name}_s", _wait(name, value))
+        elif name == "on_ambiguous":
+            environment.on_ambiguous = AmbiguityPolicy(value)
+        elif name == "allow_subdomains":
+            environment.allow_subdomains = bool(value)
+        else:
+            text = f"cannot be changed; what can be: {', '.join(sorted(CHANGEABLE))}"
+            raise invalid([Violation(f"update_mask.{name}", text)])
+
+
+def delete(id_: str) -> None:
+    """Remove an environment with its routes and keys. Raises FailedPrecondition once it has accepted mail."""
+    environment = find(Environment, id_)
+    if db.session.scalar(select(exists().where(Email.environment_id == environment.id))):
+        raise FailedPrecondition(
+            "ENVIRONMENT_HAS_MAIL",
+            "the environment has accepted mail, whose story would be lost; revoke its keys instead",
+        )
+    db.session.delete(environment)
+    db.session.commit()
+
+
+def list_page(account_id: str, size: int, token: str) -> tuple[list[Environment], str]:
+    account = find(Account, account_id)
+    return page(select(Environment).where(Environment.account_id == account.id), Environment, size, token)
+
+
+def _free_name(environment: Environment, name: str) -> str:
+    query = select(Environment.id).where(
+        Environment.account_id == environment.account_id, Environment.name == name
+    )
+    with db.session.no_autoflush:
+        taken = db.session.scalar(query)
+    if taken and taken != environment.id:
+        raise AlreadyExists("NAME_TAKEN", f"the account has an environment {name!r} already")
+    return name
+
+
+def _wait(name: str, seconds: int) -> int:
+    if seconds not in WAITS_S:
+        raise invalid([Violation(f"environment.{name}", "1 minute to 7 days")])
+    return seconds

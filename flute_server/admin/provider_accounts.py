@@ -1,0 +1,107 @@
+"""Credentials at sending services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import exists, select
+
+from flute_server.admin.find import find, required_name
+from flute_server.admin.paging import page
+from flute_server.config import Config
+from flute_server.errors import AlreadyExists, FailedPrecondition, Violation, invalid
+from flute_server.models import Account, Attempt, Breaker, ProviderAccount, Route, db
+from flute_server.providers.base import CredentialCheck, CredentialError, Network, Provider
+from flute_server.providers.registry import PROVIDERS, connect
+from flute_server.vault import vault
+
+
+def create(
+    config: Config, account_id: str, provider: str, name: str, credentials: Mapping[str, str]
+) -> ProviderAccount:
+    """Connect a provider. Raises InvalidArgument naming the field, NotFound, AlreadyExists."""
+    account = find(Account, account_id)
+    if provider not in PROVIDERS:
+        known = ", ".join(sorted(PROVIDERS))
+        raise invalid([Violation("provider_account.provider", f"one of {known}")])
+    name = _free_name(account.id, required_name("provider_account.name", name))
+    row = ProviderAccount(account_id=account.id, provider=provider, name=name)
+    row.credentials = vault(config.secret_keys).seal(_validated(PROVIDERS[provider], credentials))
+    db.session.add(row)
+    db.session.commit()
+    return row
+
+
+def update(config: Config, id_: str, name: str, credentials: Mapping[str, str]) -> ProviderAccount:
+    """Replace what is given; an empty credential keeps the stored one. The breaker starts anew."""
+    row = find(ProviderAccount, id_)
+    if name.strip() and name.strip() != row.name:
+        row.name = _free_name(row.account_id, required_name("provider_account.name", name))
+    given = {key: value for key, value in credentials.items() if value.strip()}
+    if given:
+        secrets = vault(config.secret_keys)
+        merged = {**secrets.open(row.credentials), **given}
+        row.credentials = secrets.seal(_validated(PROVIDERS[row.provider], merged))
+        row.revision += 1
+    if breaker := db.session.get(Breaker, row.id):
+        db.session.delete(breaker)
+    db.session.commit()
+    return row
+
+
+def delete(id_: str) -> None:
+    """Raises FailedPrecondition while a route uses it or mail went through it."""
+    row = find(ProviderAccount, id_)
+    if db.session.scalar(select(exists().where(Route.provider_account_id == row.id))):
+        raise FailedPrecondition("PROVIDER_ACCOUNT_IN_USE", "a route uses it; delete the route first")
+    if db.session.scalar(select(exists().where(Attempt.provider_account_id == row.id))):
+        raise FailedPrecondition(
+            "PROVIDER_ACCOUNT_HAS_MAIL", "mail went through it, whose story would be lost"
+        )
+    db.session.delete(row)
+    db.session.commit()
+
+
+def verify(config: Config, id_: str) -> CredentialCheck:
+    """Try the credentials with a call that sends nothing."""
+    row = find(ProviderAccount, id_)
+    credentials = vault(config.secret_keys).open(row.credentials)
+    network = Network(
+        config.connect_timeout_s, min(config.read_timeout_s, 10.0), config.allow_private_addresses
+    )
+    # The call may take seconds; no database connection is held meanwhile.
+    slug = row.provider
+    db.session.rollback()
+    provider = connect(slug, credentials, network)
+    try:
+        return provider.check()
+    finally:
+        provider.close()
+
+
+def list_page(account_id: str, size: int, token: str) -> tuple[list[ProviderAccount], str]:
+    account = find(Account, account_id)
+    query = select(ProviderAccount).where(ProviderAccount.account_id == account.id)
+    return page(query, ProviderAccount, size, token)
+
+
+def shown_credentials(config: Config, row: ProviderAccount) -> dict[str, str]:
+    """The credentials that are no secrets."""
+    values = vault(config.secret_keys).open(row.credentials)
+    secret = {field.name for field in PROVIDERS[row.provider].fields if field.secret}
+    return {name: value for name, value in values.items() if name not in secret}
+
+
+def _validated(provider: type[Provider], credentials: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return provider.validate(credentials)
+    except CredentialError as error:
+        path = f"provider_account.credentials.{error.field}"
+        raise invalid([Violation(path, str(error))]) from error
+
+
+def _free_name(account_id: object, name: str) -> str:
+    query = select(exists().where(ProviderAccount.account_id == account_id, ProviderAccount.name == name))
+    if db.session.scalar(query):
+        raise AlreadyExists("NAME_TAKEN", f"the account has a provider account {name!r} already")
+    return name

@@ -1,0 +1,81 @@
+"""Settings of the server and the workers; the only reader of their environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class ConfigError(Exception):
+    """A setting is missing or wrong. Stops start-up; never part of the runtime error tree."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a process of the server side needs to know. Secrets are kept out of repr."""
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    secret_keys: tuple[str, ...] = field(repr=False)
+    service_token: str = field(repr=False)
+    grpc_address: str = "127.0.0.1:50051"
+    grpc_threads: int = 8
+    grpc_tls_cert: str = ""
+    grpc_tls_key: str = field(default="", repr=False)
+    allow_private_addresses: bool = False
+    worker_sends: int = 32
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 30.0
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Config:
+        """Read the settings. Raises ConfigError naming the variable to set."""
+        return cls(
+            database_url=_required(env, "DATABASE_URL", "postgresql://user:password@host/flute"),
+            redis_url=_required(env, "REDIS_URL", "redis://host:6379/0"),
+            secret_keys=tuple(_required(env, "FLUTE_SECRET_KEYS", "Fernet keys, newest first").split(",")),
+            service_token=_required(env, "FLUTE_SERVICE_TOKEN", "at least 32 random characters"),
+            grpc_address=env.get("FLUTE_GRPC_ADDRESS", cls.grpc_address),
+            grpc_threads=_integer(env, "FLUTE_GRPC_THREADS", cls.grpc_threads),
+            grpc_tls_cert=env.get("FLUTE_GRPC_TLS_CERT", ""),
+            grpc_tls_key=env.get("FLUTE_GRPC_TLS_KEY", ""),
+            allow_private_addresses=_switch(env, "FLUTE_ALLOW_PRIVATE_ADDRESSES"),
+            worker_sends=_integer(env, "FLUTE_WORKER_SENDS", cls.worker_sends),
+            connect_timeout_s=_seconds(env, "FLUTE_CONNECT_TIMEOUT", cls.connect_timeout_s),
+            read_timeout_s=_seconds(env, "FLUTE_READ_TIMEOUT", cls.read_timeout_s),
+            log_level=env.get("FLUTE_LOG_LEVEL", cls.log_level).upper(),
+        )
+
+
+def _required(env: Mapping[str, str], name: str, hint: str) -> str:
+    value = env.get(name, "").strip()
+    if not value:
+        raise ConfigError(f"{name} is not set ({hint})")
+    return value
+
+
+def _integer(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name, "").strip() or str(default)
+    if not value.isdecimal() or int(value) < 1:
+        raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return int(value)
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    value = env.get(name, "").strip() or str(default)
+    try:
+        seconds = float(value)
+    except ValueError as error:
+        raise ConfigError(f"{name} must be a number of seconds, not {value!r}") from error
+    if not 0 < seconds < 3600:
+        raise ConfigError(f"{name} must be between 0 and 3600 seconds, not {value!r}")
+    return seconds
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "0").strip().lower()
+    if value not in {"", "0", "1", "false", "true"}:
+        raise ConfigError(f"{name} must be 0 or 1, not {value!r}")
+    return value in {"1", "true"}

@@ -1,0 +1,47 @@
+"""The sentences of the timeline."""
+
+from __future__ import annotations
+
+from flute_server.domain.outcome import ErrorKind, Reply
+from flute_server.domain.settlement import Settlement, Step
+from flute_server.domain.state import State
+
+_KINDS = {
+    ErrorKind.UNREACHABLE: "could not be reached",
+    ErrorKind.AUTH: "refused the credentials",
+    ErrorKind.QUOTA: "has no quota left",
+    ErrorKind.SUSPENDED: "has suspended the account",
+    ErrorKind.SENDER: "does not accept the FROM address",
+    ErrorKind.RATE: "asks to slow down",
+    ErrorKind.SERVER: "failed",
+    ErrorKind.REQUEST: "does not take this mail",
+    ErrorKind.TOO_LARGE: "finds the mail too large",
+    ErrorKind.RECIPIENT: "refused the recipient",
+    ErrorKind.SUPPRESSED: "has the recipient on its own suppression list",
+    ErrorKind.MESSAGE: "refused the message",
+    ErrorKind.TEMPORARY: "asks to try this recipient later",
+    ErrorKind.AMBIGUOUS: "gave no answer, so it may or may not have taken the mail",
+}
+
+
+def answered(account: str, reply: Reply) -> str:
+    """What the provider did, in words: `Postmark refused the recipient (422 300: …)`."""
+    if reply.kind is None:
+        id_ = f" as {reply.provider_message_id}" if reply.provider_message_id else ""
+        return f"{account} took the mail{id_}"
+    codes = " ".join(filter(None, (reply.status, reply.code)))
+    said = ": ".join(filter(None, (codes, reply.text)))
+    return f"{account} {_KINDS[reply.kind]}" + (f" ({said})" if said else "")
+
+
+def consequence(settlement: Settlement) -> str:
+    """What Flute does about it."""
+    if settlement.step is Step.NEXT_ROUTE:
+        return "; going on to the next provider"
+    if settlement.step is Step.NEXT_ROUND:
+        return "; trying again later"
+    if settlement.step is Step.HOLD:
+        return "; holding the mail until more is known, as the environment's on_ambiguous says"
+    if settlement.state in {State.BOUNCED, State.SUPPRESSED, State.FAILED}:
+        return "; another provider would not help"
+    return ""

@@ -1,0 +1,135 @@
+"""Accepted mail, its recipients, the attempts made for it and the events on its timeline."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flute_server.domain.message import RecipientKind
+from flute_server.domain.outcome import Outcome
+from flute_server.domain.state import State
+from flute_server.models.base import Base, Created, Id, Serial, Str, Time, one_of
+
+
+class Email(Base):
+    """One accepted request.
+
+    due_time: when a worker has to look at it next, null when nothing is left to do. A claim moves it to the
+    end of the lease, so a mail whose worker died is due again by itself. lease: counts the claims; a worker
+    may write only while the number is the one it claimed (its fencing token). round: how often all routes
+    were tried; it sets the back-off.
+    """
+
+    __tablename__ = "email"
+
+    id: Mapped[Id]
+    environment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("environment.id"))
+    create_time: Mapped[Created]
+    due_time: Mapped[Time | None]
+    lease: Mapped[int] = mapped_column(default=0)
+    round: Mapped[int] = mapped_column(default=0)
+    content: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    has_attachments: Mapped[bool] = mapped_column(default=False)
+
+    __table_args__ = (
+        Index("ix_email_due_time", "due_time", postgresql_where=text("due_time IS NOT NULL")),
+        Index(None, "environment_id", "create_time", "id"),
+    )
+
+
+class Attachment(Base):
+    """A file of an email, kept apart so that reading an email does not read it."""
+
+    __tablename__ = "attachment"
+
+    email_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("email.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    filename: Mapped[Str]
+    content_type: Mapped[Str]
+    content_id: Mapped[Str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Recipient(Base):
+    """One address of an email. update_time: when it came into its state."""
+
+    __tablename__ = "recipient"
+
+    id: Mapped[Serial]
+    email_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("email.id", ondelete="CASCADE"))
+    kind: Mapped[Str]
+    address: Mapped[Str]
+    name: Mapped[Str]
+    state: Mapped[Str]
+    update_time: Mapped[Created]
+
+    __table_args__ = (
+        CheckConstraint(one_of("kind", RecipientKind), name="kind"),
+        CheckConstraint(one_of("state", State), name="state"),
+        Index(None, "email_id"),
+    )
+
+
+class Attempt(Base):
+    """One call to one provider account; written before the call, so that a crash leaves a trace.
+
+    candidates: every route that was considered, `{provider_account, chosen, reason}`.
+    """
+
+    __tablename__ = "attempt"
+
+    id: Mapped[Id]
+    email_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("email.id", ondelete="CASCADE"))
+    provider_account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("provider_account.id"))
+    round: Mapped[int]
+    start_time: Mapped[Time]
+    end_time: Mapped[Time | None]
+    candidates: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+
+    __table_args__ = (Index(None, "email_id"), Index(None, "provider_account_id"))
+
+
+class Ledger(Base):
+    """What an attempt meant for one of its recipients; outcome null while the call lasts."""
+
+    __tablename__ = "ledger"
+
+    attempt_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("attempt.id", ondelete="CASCADE"), primary_key=True
+    )
+    recipient_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("recipient.id", ondelete="CASCADE"), primary_key=True
+    )
+    outcome: Mapped[Str | None]
+    error: Mapped[Str] = mapped_column(default="")
+    status: Mapped[Str] = mapped_column(default="")
+    code: Mapped[Str] = mapped_column(default="")
+    text: Mapped[Str] = mapped_column(default="")
+    provider_message_id: Mapped[Str] = mapped_column(default="")
+
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", Outcome), name="outcome"),
+        Index(None, "recipient_id"),
+    )
+
+
+class Event(Base):
+    """An immutable fact on an email's timeline; recipient null when it concerns all of them."""
+
+    __tablename__ = "event"
+
+    id: Mapped[Serial]
+    email_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("email.id", ondelete="CASCADE"))
+    recipient_id: Mapped[int | None] = mapped_column(
+        BigInteger, ForeignKey("recipient.id", ondelete="CASCADE")
+    )
+    attempt_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("attempt.id", ondelete="CASCADE"))
+    type: Mapped[Str]
+    time: Mapped[Created]
+    text: Mapped[Str]
+
+    __table_args__ = (Index(None, "email_id", "id"),)

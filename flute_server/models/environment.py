@@ -1,0 +1,80 @@
+"""FROM domains with their routes and keys."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flute_server.models.base import Base, Created, Id, Str, Time, one_of
+
+
+class AmbiguityPolicy(StrEnum):
+    """What to do when it is not known whether a provider took a mail."""
+
+    RESEND = "resend"
+    WAIT = "wait"
+
+
+class Environment(Base):
+    """A FROM domain and its settings. Times in seconds."""
+
+    __tablename__ = "environment"
+
+    id: Mapped[Id]
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    name: Mapped[Str]
+    domain: Mapped[Str]
+    allow_subdomains: Mapped[bool] = mapped_column(default=False)
+    on_ambiguous: Mapped[Str] = mapped_column(default=AmbiguityPolicy.RESEND)
+    ambiguity_wait_s: Mapped[int] = mapped_column(default=3600)
+    give_up_after_s: Mapped[int] = mapped_column(default=24 * 3600)
+    create_time: Mapped[Created]
+
+    __table_args__ = (
+        CheckConstraint(one_of("on_ambiguous", AmbiguityPolicy), name="on_ambiguous"),
+        UniqueConstraint("account_id", "name"),
+        Index(None, "account_id", "create_time", "id"),
+    )
+
+
+class Route(Base):
+    """A provider account's place in an environment."""
+
+    __tablename__ = "route"
+
+    id: Mapped[Id]
+    environment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("environment.id", ondelete="CASCADE"))
+    provider_account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("provider_account.id"))
+    position: Mapped[int]
+    weight: Mapped[int] = mapped_column(default=1)
+    disabled: Mapped[bool] = mapped_column(default=False)
+
+    __table_args__ = (
+        UniqueConstraint("environment_id", "provider_account_id"),
+        Index(None, "provider_account_id"),
+    )
+
+
+class ApiKey(Base):
+    """A key of an environment; of its secret only the SHA-256 is kept."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[Id]
+    environment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("environment.id", ondelete="CASCADE"))
+    name: Mapped[Str]
+    hint: Mapped[Str]
+    hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    create_time: Mapped[Created]
+    last_used_time: Mapped[Time | None]
+    revoke_time: Mapped[Time | None]
+
+    __table_args__ = (Index(None, "environment_id", "create_time", "id"),)
+
+    def revoke(self, now: datetime) -> None:
+        """End the key; the first end stands."""
+        self.revoke_time = self.revoke_time or now

@@ -1,0 +1,47 @@
+"""Credentials at sending services, and how healthy each is."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from flute_server.domain.breaker import BreakerState
+from flute_server.models.base import Base, Created, Id, Str, Time, one_of
+
+
+class ProviderAccount(Base):
+    """One set of credentials. `credentials` is Fernet-encrypted JSON; `revision` changes with them."""
+
+    __tablename__ = "provider_account"
+
+    id: Mapped[Id]
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    provider: Mapped[Str]
+    name: Mapped[Str]
+    credentials: Mapped[bytes] = mapped_column(LargeBinary)
+    revision: Mapped[int] = mapped_column(default=1)
+    create_time: Mapped[Created]
+
+    __table_args__ = (
+        UniqueConstraint("account_id", "name"),
+        Index(None, "account_id", "create_time", "id"),
+    )
+
+
+class Breaker(Base):
+    """The shared memory of flute_server.domain.breaker; no row means closed."""
+
+    __tablename__ = "breaker"
+
+    provider_account_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("provider_account.id", ondelete="CASCADE"), primary_key=True
+    )
+    state: Mapped[Str]
+    failures: Mapped[int]
+    opened: Mapped[int]
+    retry_at: Mapped[Time | None]
+    reason: Mapped[Str]
+
+    __table_args__ = (CheckConstraint(one_of("state", BreakerState), name="state"),)

@@ -1,0 +1,36 @@
+"""AccountService."""
+
+from __future__ import annotations
+
+import grpc
+from flute.v1 import account_service_pb2 as pb
+from flute.v1.account_service_pb2_grpc import AccountServiceServicer
+
+from flute_server.admin import accounts
+from flute_server.admin.find import find
+from flute_server.models import Account
+from flute_server.rpc.convert import timestamp
+from flute_server.rpc.principal import require_service
+
+
+class AccountServicer(AccountServiceServicer):
+    """The tenants."""
+
+    def CreateAccount(self, request: pb.CreateAccountRequest, context: grpc.ServicerContext) -> pb.Account:
+        require_service()
+        return _account(accounts.create(request.name, request.owner_email, request.owner_password))
+
+    def GetAccount(self, request: pb.GetAccountRequest, context: grpc.ServicerContext) -> pb.Account:
+        require_service()
+        return _account(find(Account, request.id))
+
+    def ListAccounts(
+        self, request: pb.ListAccountsRequest, context: grpc.ServicerContext
+    ) -> pb.ListAccountsResponse:
+        require_service()
+        rows, token = accounts.list_page(request.page_size, request.page_token)
+        return pb.ListAccountsResponse(accounts=map(_account, rows), next_page_token=token)
+
+
+def _account(row: Account) -> pb.Account:
+    return pb.Account(id=str(row.id), name=row.name, create_time=timestamp(row.create_time))

@@ -1,0 +1,88 @@
+"""EnvironmentService."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+from flute.v1 import environment_service_pb2 as pb
+from flute.v1.environment_service_pb2_grpc import EnvironmentServiceServicer
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.empty_pb2 import Empty
+
+from flute_server.admin import environments
+from flute_server.admin.find import find
+from flute_server.models import AmbiguityPolicy, Environment
+from flute_server.rpc.convert import timestamp
+from flute_server.rpc.principal import current, require_sender, require_service
+
+_POLICIES = {
+    pb.AMBIGUITY_POLICY_UNSPECIFIED: AmbiguityPolicy.RESEND,
+    pb.AMBIGUITY_POLICY_RESEND: AmbiguityPolicy.RESEND,
+    pb.AMBIGUITY_POLICY_WAIT: AmbiguityPolicy.WAIT,
+}
+
+
+class EnvironmentServicer(EnvironmentServiceServicer):
+    """FROM domains with their routes and settings."""
+
+    def CreateEnvironment(
+        self, request: pb.CreateEnvironmentRequest, context: grpc.ServicerContext
+    ) -> pb.Environment:
+        require_service()
+        given = request.environment
+        names = ["allow_subdomains", "on_ambiguous"]
+        names += [name for name in ("ambiguity_wait", "give_up_after") if given.HasField(name)]
+        row = environments.create(given.account_id, given.name, given.domain, _settings(given, names))
+        return _environment(row)
+
+    def GetEnvironment(
+        self, request: pb.GetEnvironmentRequest, context: grpc.ServicerContext
+    ) -> pb.Environment:
+        if current.get().sender:
+            require_sender(request.id)
+        else:
+            require_service()
+        return _environment(find(Environment, request.id))
+
+    def ListEnvironments(
+        self, request: pb.ListEnvironmentsRequest, context: grpc.ServicerContext
+    ) -> pb.ListEnvironmentsResponse:
+        require_service()
+        rows, token = environments.list_page(request.account_id, request.page_size, request.page_token)
+        return pb.ListEnvironmentsResponse(environments=map(_environment, rows), next_page_token=token)
+
+    def UpdateEnvironment(
+        self, request: pb.UpdateEnvironmentRequest, context: grpc.ServicerContext
+    ) -> pb.Environment:
+        require_service()
+        settings = _settings(request.environment, request.update_mask.paths)
+        return _environment(environments.update(request.environment.id, settings))
+
+    def DeleteEnvironment(self, request: pb.DeleteEnvironmentRequest, context: grpc.ServicerContext) -> Empty:
+        require_service()
+        environments.delete(request.id)
+        return Empty()
+
+
+def _settings(given: pb.Environment, names: Iterable[str]) -> dict[str, Any]:
+    """The named fields in our own types; an unknown name goes along, to be refused where the rules are."""
+    settings = {name: getattr(given, name, None) for name in names}
+    if "on_ambiguous" in settings:
+        settings["on_ambiguous"] = _POLICIES.get(given.on_ambiguous, AmbiguityPolicy.RESEND)
+    return {name: value.seconds if isinstance(value, Duration) else value for name, value in settings.items()}
+
+
+def _environment(row: Environment) -> pb.Environment:
+    return pb.Environment(
+        id=str(row.id),
+        account_id=str(row.account_id),
+        name=row.name,
+        domain=row.domain,
+        allow_subdomains=row.allow_subdomains,
+        on_ambiguous=pb.AmbiguityPolicy.Value(f"AMBIGUITY_POLICY_{row.on_ambiguous.upper()}"),
+        ambiguity_wait=Duration(seconds=row.ambiguity_wait_s),
+        give_up_after=Duration(seconds=row.give_up_after_s),
+        create_time=timestamp(row.create_time),
+    )

@@ -1,0 +1,114 @@
+"""ProviderAccountService."""
+
+from __future__ import annotations
+
+import grpc
+from flute.v1 import provider_account_service_pb2 as pb
+from flute.v1.provider_account_service_pb2_grpc import ProviderAccountServiceServicer
+from google.protobuf.empty_pb2 import Empty
+
+from flute_server.admin import provider_accounts
+from flute_server.admin.find import find
+from flute_server.config import Config
+from flute_server.models import Breaker, ProviderAccount, db
+from flute_server.providers.base import Field, Provider
+from flute_server.providers.registry import PROVIDERS
+from flute_server.rpc.convert import timestamp
+from flute_server.rpc.principal import require_service
+
+
+class ProviderAccountServicer(ProviderAccountServiceServicer):
+    """Credentials at sending services."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def ListProviders(
+        self, request: pb.ListProvidersRequest, context: grpc.ServicerContext
+    ) -> pb.ListProvidersResponse:
+        require_service()
+        return pb.ListProvidersResponse(providers=map(_provider, PROVIDERS.values()))
+
+    def CreateProviderAccount(
+        self, request: pb.CreateProviderAccountRequest, context: grpc.ServicerContext
+    ) -> pb.ProviderAccount:
+        require_service()
+        given = request.provider_account
+        row = provider_accounts.create(
+            self._config, given.account_id, given.provider, given.name, given.credentials
+        )
+        return self._shown(row)
+
+    def GetProviderAccount(
+        self, request: pb.GetProviderAccountRequest, context: grpc.ServicerContext
+    ) -> pb.ProviderAccount:
+        require_service()
+        return self._shown(find(ProviderAccount, request.id))
+
+    def ListProviderAccounts(
+        self, request: pb.ListProviderAccountsRequest, context: grpc.ServicerContext
+    ) -> pb.ListProviderAccountsResponse:
+        require_service()
+        rows, token = provider_accounts.list_page(request.account_id, request.page_size, request.page_token)
+        return pb.ListProviderAccountsResponse(
+            provider_accounts=map(self._shown, rows), next_page_token=token
+        )
+
+    def UpdateProviderAccount(
+        self, request: pb.UpdateProviderAccountRequest, context: grpc.ServicerContext
+    ) -> pb.ProviderAccount:
+        require_service()
+        given = request.provider_account
+        return self._shown(provider_accounts.update(self._config, given.id, given.name, given.credentials))
+
+    def DeleteProviderAccount(
+        self, request: pb.DeleteProviderAccountRequest, context: grpc.ServicerContext
+    ) -> Empty:
+        require_service()
+        provider_accounts.delete(request.id)
+        return Empty()
+
+    def VerifyProviderAccount(
+        self, request: pb.VerifyProviderAccountRequest, context: grpc.ServicerContext
+    ) -> pb.VerifyProviderAccountResponse:
+        require_service()
+        check = provider_accounts.verify(self._config, request.id)
+        return pb.VerifyProviderAccountResponse(ok=check.ok, text=check.text)
+
+    def _shown(self, row: ProviderAccount) -> pb.ProviderAccount:
+        shown = pb.ProviderAccount(
+            id=str(row.id),
+            account_id=str(row.account_id),
+            provider=row.provider,
+            name=row.name,
+            credentials=provider_accounts.shown_credentials(self._config, row),
+            create_time=timestamp(row.create_time),
+            breaker_state=pb.BREAKER_STATE_CLOSED,
+        )
+        if breaker := db.session.get(Breaker, row.id):
+            shown.breaker_state = pb.BreakerState.Value(f"BREAKER_STATE_{breaker.state.upper()}")
+            shown.breaker_reason = breaker.reason
+            shown.retry_time.MergeFrom(timestamp(breaker.retry_at) or shown.retry_time)
+        return shown
+
+
+def _provider(kind: type[Provider]) -> pb.Provider:
+    return pb.Provider(
+        slug=kind.slug,
+        name=kind.name,
+        fields=map(_field, kind.fields),
+        max_bytes=kind.capabilities.max_bytes,
+        max_recipients=kind.capabilities.max_recipients,
+    )
+
+
+def _field(field: Field) -> pb.ProviderField:
+    return pb.ProviderField(
+        name=field.name,
+        label=field.label,
+        secret=field.secret,
+        required=field.required,
+        default_value=field.default,
+        help=field.help,
+        choices=field.choices,
+    )

@@ -1,0 +1,56 @@
+"""RouteService."""
+
+from __future__ import annotations
+
+import grpc
+from flute.v1 import route_service_pb2 as pb
+from flute.v1.route_service_pb2_grpc import RouteServiceServicer
+from google.protobuf.empty_pb2 import Empty
+
+from flute_server.admin import routes
+from flute_server.models import Route
+from flute_server.rpc.principal import require_service
+
+
+class RouteServicer(RouteServiceServicer):
+    """The order in which an environment tries its provider accounts."""
+
+    def CreateRoute(self, request: pb.CreateRouteRequest, context: grpc.ServicerContext) -> pb.Route:
+        require_service()
+        given = request.route
+        row = routes.create(
+            given.environment_id,
+            given.provider_account_id,
+            given.position,
+            given.weight,
+            given.disabled,
+        )
+        return _route(row)
+
+    def ListRoutes(
+        self, request: pb.ListRoutesRequest, context: grpc.ServicerContext
+    ) -> pb.ListRoutesResponse:
+        require_service()
+        return pb.ListRoutesResponse(routes=map(_route, routes.list_all(request.environment_id)))
+
+    def UpdateRoute(self, request: pb.UpdateRouteRequest, context: grpc.ServicerContext) -> pb.Route:
+        require_service()
+        paths = request.update_mask.paths
+        settings = {path: getattr(request.route, path, 0) for path in paths}
+        return _route(routes.update(request.route.id, settings))
+
+    def DeleteRoute(self, request: pb.DeleteRouteRequest, context: grpc.ServicerContext) -> Empty:
+        require_service()
+        routes.delete(request.id)
+        return Empty()
+
+
+def _route(row: Route) -> pb.Route:
+    return pb.Route(
+        id=str(row.id),
+        environment_id=str(row.environment_id),
+        provider_account_id=str(row.provider_account_id),
+        position=row.position,
+        weight=row.weight,
+        disabled=row.disabled,
+    )

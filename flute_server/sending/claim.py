@@ -1,0 +1,141 @@
+"""Take due mail into this worker's hands, with what earlier attempts left behind."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from flute_server.domain.message import Address, RecipientKind
+from flute_server.domain.message import Recipient as Addressee
+from flute_server.domain.outcome import ErrorKind, Outcome, Reply
+from flute_server.domain.state import State
+from flute_server.models import Attachment, Attempt, Email, Ledger, ProviderAccount, Recipient, db
+from flute_server.sending.content import unpacked
+from flute_server.sending.routing import lasting_objection
+from flute_server.sending.task import Pending, Task
+
+_TASK_COLUMNS = (
+    "id",
+    "environment_id",
+    "create_time",
+    "lease",
+    "round",
+    "content",
+    "has_attachments",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A call that no worker is waiting for any more: its outcome was never written."""
+
+    attempt_id: uuid.UUID
+    row_id: int
+    account: str
+
+
+@dataclass(slots=True)
+class Claim:
+    """A task, and what must be decided before it goes on.
+
+    lost: calls whose worker died; held: recipients whose last attempt was ambiguous, with its end.
+    """
+
+    task: Task
+    lost: list[Open]
+    held: dict[int, datetime]
+
+
+def claim(limit: int, now: datetime, lease: timedelta) -> list[Claim]:
+    """Up to `limit` due emails, oldest first; nobody else gets them before the lease is over."""
+    table = Email.__table__
+    due = (
+        select(table.c.id)
+        .where(table.c.due_time <= now)
+        .order_by(table.c.due_time)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    take = (
+        update(Email)
+        .where(table.c.id == due.c.id)
+        .values(due_time=now + lease, lease=Email.lease + 1)
+        .returning(*(table.c[name] for name in _TASK_COLUMNS))
+    )
+    emails = db.session.execute(take, execution_options={"synchronize_session": False}).all()
+    if not emails:
+        return []
+    recipients = _by_email(Recipient, [row.id for row in emails], Recipient.id)
+    files = _by_email(Attachment, [row.id for row in emails if row.has_attachments], Attachment.position)
+    claims = [_claim(row, recipients[row.id], files[row.id]) for row in emails]
+    _recall([item for item in claims if item.task.lease > 1])
+    return claims
+
+
+def _by_email(table: Any, ids: Sequence[uuid.UUID], order: Any) -> dict[uuid.UUID, list[Any]]:  # noqa: ANN401
+    found: dict[uuid.UUID, list[Any]] = defaultdict(list)
+    if ids:
+        columns = table.__table__
+        query = select(columns).where(columns.c.email_id.in_(ids)).order_by(order)
+        for row in db.session.execute(query):
+            found[row.email_id].append(row)
+    return found
+
+
+def _claim(email: Row[Any], recipients: list[Recipient], files: list[Attachment]) -> Claim:
+    unsettled = [row for row in recipients if row.state in {State.QUEUED, State.SENDING}]
+    task = Task(
+        email_id=email.id,
+        environment_id=email.environment_id,
+        lease=email.lease,
+        round=email.round,
+        create_time=email.create_time,
+        message=unpacked(email.content, recipients, files),
+        pending={
+            row.id: Pending(_addressee(row), row.id, held=row.state == State.SENDING) for row in unsettled
+        },
+    )
+    return Claim(task, [], {})
+
+
+def _addressee(row: Recipient) -> Addressee:
+    return Addressee(str(row.id), Address(row.address, row.name), RecipientKind(row.kind))
+
+
+def _recall(claims: Iterable[Claim]) -> None:
+    """Fill in what is on record of earlier attempts."""
+    by_email = {item.task.email_id: item for item in claims}
+    if not by_email:
+        return
+    query = (
+        select(Attempt, Ledger, ProviderAccount.name)
+        .join(Ledger, Ledger.attempt_id == Attempt.id)
+        .join(ProviderAccount, ProviderAccount.id == Attempt.provider_account_id)
+        .where(Attempt.email_id.in_(by_email))
+        .order_by(Attempt.start_time)
+    )
+    for attempt, entry, account in db.session.execute(query):
+        item = by_email[attempt.email_id]
+        if pending := item.task.pending.get(entry.recipient_id):
+            _remember(item, pending, attempt, entry, account)
+
+
+def _remember(item: Claim, pending: Pending, attempt: Attempt, entry: Ledger, account: str) -> None:
+    item.held.pop(pending.row_id, None)
+    if attempt.round == item.task.round:
+        pending.tried.add(attempt.provider_account_id)
+    if entry.outcome is None:
+        item.lost.append(Open(attempt.id, pending.row_id, account))
+        return
+    if pending.held and entry.outcome == Outcome.AMBIGUOUS and attempt.end_time:
+        item.held[pending.row_id] = attempt.end_time
+    kind = ErrorKind(entry.error) if entry.error else None
+    if lasting_objection(Reply(kind)):
+        pending.for_good[attempt.provider_account_id] = f"{account} refused it: {entry.text}"

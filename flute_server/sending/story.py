@@ -1,0 +1,136 @@
+"""What became of a mail: everything that is on record, as plain values."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from flute_server.admin.find import as_uuid
+from flute_server.domain.message import Message
+from flute_server.domain.state import EventType, State, email_state
+from flute_server.errors import not_found
+from flute_server.models import (
+    Attachment,
+    Attempt,
+    Email,
+    Event,
+    Ledger,
+    ProviderAccount,
+    Recipient,
+    db,
+)
+from flute_server.sending.content import unpacked
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStory:
+    """One call: the attempt, the account it went to, and its ledger rows."""
+
+    attempt: Attempt
+    account: ProviderAccount
+    ledger: list[Ledger]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A line of the timeline."""
+
+    type: EventType
+    time: datetime
+    recipient_id: int | None
+    account: str
+    text: str
+    attempt_id: uuid.UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """An email with all that happened to it. message is absent for a stranger.
+
+    states: by recipient id; `sending` while a call is under way, which no recipient row says.
+    """
+
+    email: Email
+    state: State
+    states: dict[int, State]
+    recipients: list[Recipient]
+    attempts: list[AttemptStory]
+    timeline: list[Moment]
+    message: Message | None
+
+
+def tell(given: str, environment_id: uuid.UUID | None, *, full: bool) -> Story:
+    """The story of the email with this id, in this environment if one is given. Raises NotFound."""
+    email = db.session.get(Email, id_) if (id_ := as_uuid(given)) else None
+    if email is None or environment_id not in {None, email.environment_id}:
+        raise not_found("email", given)
+    recipients = list(
+        db.session.scalars(select(Recipient).where(Recipient.email_id == email.id).order_by(Recipient.id))
+    )
+    attempts = _attempts(email.id)
+    under_way = {e.recipient_id for story in attempts for e in story.ledger if e.outcome is None}
+    states = {row.id: State.SENDING if row.id in under_way else State(row.state) for row in recipients}
+    return Story(
+        email=email,
+        state=email_state(states.values()),
+        states=states,
+        recipients=recipients,
+        attempts=attempts,
+        timeline=_timeline(email.id, attempts),
+        message=_message(email, recipients) if full else None,
+    )
+
+
+def _message(email: Email, recipients: list[Recipient]) -> Message:
+    query = select(Attachment).where(Attachment.email_id == email.id).order_by(Attachment.position)
+    files = list(db.session.scalars(query)) if email.has_attachments else []
+    return unpacked(email.content, recipients, files)
+
+
+def _attempts(email_id: uuid.UUID) -> list[AttemptStory]:
+    query = (
+        select(Attempt, ProviderAccount)
+        .join(ProviderAccount, ProviderAccount.id == Attempt.provider_account_id)
+        .where(Attempt.email_id == email_id)
+        .order_by(Attempt.start_time, Attempt.id)
+    )
+    rows = db.session.execute(query).all()
+    ledger: dict[uuid.UUID, list[Ledger]] = defaultdict(list)
+    entries = select(Ledger).where(Ledger.attempt_id.in_([attempt.id for attempt, _ in rows]))
+    for entry in db.session.scalars(entries.order_by(Ledger.recipient_id)):
+        ledger[entry.attempt_id].append(entry)
+    return [AttemptStory(attempt, account, ledger[attempt.id]) for attempt, account in rows]
+
+
+def _timeline(email_id: uuid.UUID, attempts: list[AttemptStory]) -> list[Moment]:
+    """The events and the starts of the calls, by time."""
+    names: dict[Any, str] = {story.attempt.id: story.account.name for story in attempts}
+    events = db.session.scalars(select(Event).where(Event.email_id == email_id).order_by(Event.id))
+    moments = [
+        Moment(
+            EventType(event.type),
+            event.time,
+            event.recipient_id,
+            names.get(event.attempt_id, ""),
+            event.text,
+            event.attempt_id,
+        )
+        for event in events
+    ]
+    moments += [_start(story) for story in attempts]
+    return sorted(moments, key=lambda moment: moment.time)
+
+
+def _start(story: AttemptStory) -> Moment:
+    before = itertools.takewhile(lambda candidate: not candidate["chosen"], story.attempt.candidates)
+    why = "; ".join(f"{c['provider_account']}: {c['reason']}" for c in before)
+    text = f"handing over to {story.account.name}" + (f", passing over {why}" if why else "")
+    one = story.ledger[0].recipient_id if len(story.ledger) == 1 else None
+    attempt = story.attempt
+    return Moment(EventType.ATTEMPT, attempt.start_time, one, story.account.name, text, attempt.id)

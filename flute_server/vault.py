@@ -1,0 +1,62 @@
+"""Secrets at rest: provider credentials under rotating keys, tokens and passwords as hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from argon2 import PasswordHasher
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from flute_server.config import ConfigError
+
+TOKEN_PREFIX = "flute_"  # noqa: S105  a public mark by which leaked keys are found, no secret
+
+
+class Vault:
+    """Encrypts with the first key and decrypts with any, so that keys can be rotated.
+
+    Raises ConfigError when a key is no Fernet key, or when none of them fits what is stored.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        try:
+            self._fernet = MultiFernet([Fernet(key.strip()) for key in keys])
+        except ValueError as error:
+            raise ConfigError("FLUTE_SECRET_KEYS must hold Fernet keys, separated by commas") from error
+
+    def seal(self, values: Mapping[str, str]) -> bytes:
+        return self._fernet.encrypt(json.dumps(dict(values)).encode())
+
+    def open(self, sealed: bytes) -> dict[str, str]:
+        try:
+            values: dict[str, str] = json.loads(self._fernet.decrypt(sealed))
+        except InvalidToken as error:
+            raise ConfigError(
+                "stored credentials cannot be read: FLUTE_SECRET_KEYS lacks the key they were sealed with"
+            ) from error
+        return values
+
+
+@cache
+def vault(keys: tuple[str, ...]) -> Vault:
+    """The vault of these keys, made once a process."""
+    return Vault(keys)
+
+
+def new_token() -> str:
+    """A fresh access token: 256 random bits behind a prefix that secret scanners can know."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(32)
+
+
+def token_hash(token: str) -> bytes:
+    """SHA-256; a token is random enough to need no salt and no slow hash."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def password_hash(password: str) -> str:
+    """An argon2id string with the library's current parameters (RFC 9106)."""
+    return PasswordHasher().hash(password)

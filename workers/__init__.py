@@ -1,0 +1,1 @@
+"""The RQ processes: the asynchronous arm of flute_server."""
