@@ -1,0 +1,54 @@
+"""The schema: migrations go up and down, and say what the models say."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from cryptography.fernet import Fernet
+from flask_migrate import downgrade
+
+from flute_server.app import MIGRATIONS, create_app, pending_migrations, upgrade
+from flute_server.config import Config
+from flute_server.local.embedded import Services
+from flute_server.models import db
+from tests.stack import fresh_database
+
+
+@pytest.fixture
+def config(services: Services) -> Config:
+    """Settings with an empty database of their own."""
+    return Config(
+        database_url=fresh_database(services, "schema_test"),
+        redis_url=services.redis_url,
+        secret_keys=(Fernet.generate_key().decode(),),
+        service_token="x" * 32,
+    )
+
+
+def tables(config: Config) -> set[str]:
+    with psycopg.connect(config.database_url) as connection:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        return {name for (name,) in rows}
+
+
+def test_goes_up_and_down_and_up_again(config: Config):
+    assert pending_migrations(config)
+    upgrade(config)
+    assert pending_migrations(config) == []
+    assert {"email", "recipient", "attempt", "ledger", "event"} <= tables(config)
+    with create_app(config).app_context():
+        downgrade(directory=MIGRATIONS, revision="base")
+        db.engine.dispose()
+    assert tables(config) == {"alembic_version"}
+    upgrade(config)
+    assert pending_migrations(config) == []
+
+
+def test_models_and_migrations_say_the_same(config: Config):
+    upgrade(config)
+    with create_app(config).app_context(), db.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, db.metadata) == []
+        db.engine.dispose()
