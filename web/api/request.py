@@ -1,0 +1,94 @@
+"""What a request carries: its credentials and its body."""
+
+from __future__ import annotations
+
+import re
+import threading
+from contextlib import nullcontext
+from typing import Any
+
+from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from web import patience
+from web.api.parse import decode
+from web.errors import FieldError, Problem, unauthenticated
+
+# RFC 6750 section 2.1. Anything else cannot be a key, and could not travel in metadata.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
+_LARGE = 1 << 20
+# Parsing holds the GIL, so large bodies gain nothing from being parsed at once; the memory adds up.
+_one_large_body = threading.Lock()
+
+
+def header_token() -> str:
+    """The key in the Authorization header, or an empty string. Raises 401 for other schemes."""
+    header = request.environ.get("HTTP_AUTHORIZATION", "")
+    if not header:
+        return ""
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise unauthenticated("unsupported_scheme", "Send the API key as Authorization: Bearer <key>.")
+    return check_token(token.strip())
+
+
+def check_token(token: str) -> str:
+    """The token, if it can be one at all."""
+    if not _TOKEN.fullmatch(token):
+        raise unauthenticated("invalid_api_key", "The API key is not valid.")
+    return token
+
+
+def one_token(header: str, body: str) -> str:
+    """The key of a request that may carry it in two places."""
+    if header and body and header != body:
+        error = FieldError("/access_token", "conflicting_credentials", "differs from the key in the header")
+        text = "access_token and the Authorization header name different keys. Send one of them."
+        raise Problem(400, "conflicting_credentials", text, [error])
+    if not (header or body):
+        text = "Send the API key as Authorization: Bearer <key>, or as access_token in the body."
+        raise unauthenticated("missing_api_key", text)
+    return header or check_token(body)
+
+
+def json_object() -> dict[str, Any]:
+    """The JSON object in the body. Raises Problem 400, 408, 413 or 415."""
+    _check_type()
+    body = _read()
+    with _one_large_body if len(body) > _LARGE else nullcontext():
+        return decode(body)
+
+
+def _check_type() -> None:
+    if request.environ.get("CONTENT_TYPE") == "application/json":
+        return
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset not in {"utf-8", "utf8", "us-ascii"}:
+        text = "The body must be JSON, announced with Content-Type: application/json."
+        raise Problem(415, "unsupported_media_type", text)
+
+
+def _read() -> bytes:
+    most = request.max_content_length or 0
+    expected = request.content_length
+    if expected is None:
+        # Chunked, if the server says that the stream ends. One byte above the limit tells that there is more.
+        body = _wait_for(most + 1) if request.environ.get("wsgi.input_terminated") else b""
+        expected = len(body)
+    elif expected <= most:
+        body = _wait_for(expected)
+    if expected > most:
+        raise RequestEntityTooLarge
+    if len(body) < expected:
+        raise Problem(408, "incomplete_body", "The body did not arrive completely in time.")
+    return body
+
+
+def _wait_for(size: int) -> bytes:
+    """At most so many bytes of the body. Straight from the server: Werkzeug's stream would only cost time."""
+    with patience.reading_body(request.environ.get("gunicorn.socket"), size):
+        try:
+            body: bytes = request.environ["wsgi.input"].read(size)
+        except Exception as error:  # gunicorn has many for broken chunks, without a root of their own
+            raise Problem(400, "malformed_body", "The body could not be read.") from error
+    return body

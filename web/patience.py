@@ -1,0 +1,104 @@
+"""How long we wait for a request that arrives slowly, so that a few slow clients cannot hold every thread.
+
+A thread that reads from a client says so here; one watchdog thread per process ends the waits that take too
+long by closing the reading side of the connection. The reader then sees the end of the data, and can still
+answer.
+
+Two rules: a request has `timeout_s` for its head and for its body, with more time for a larger body; and when
+half of the threads have waited for more than a second, those that waited longest are ended first.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+CHECK_EVERY_S = 0.25
+SLOW_S = 1.0
+# A client with an uplink of 1 Mbit/s may still send the largest body.
+MIN_BYTES_PER_S = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    fd: int
+    since: float
+    deadline: float
+
+
+class Watchdog:
+    """Ends waits that take too long. Start it after the fork."""
+
+    def __init__(self, threads: int, timeout_s: float) -> None:
+        self._bearable = max(1, threads // 2)
+        self._timeout_s = timeout_s
+        # By thread: each reads from one connection at a time. Whoever pops an entry decides its fate.
+        self._waits: dict[int, _Wait] = {}
+
+    def start(self) -> None:
+        """Watch until the process ends."""
+        threading.Thread(target=self._watch, name="patience", daemon=True).start()
+
+    def begin(self, fd: int, expected_bytes: int = 0) -> None:
+        """The calling thread starts to wait for data on this socket."""
+        now = time.monotonic()
+        deadline = now + self._timeout_s + expected_bytes / MIN_BYTES_PER_S
+        self._waits[threading.get_ident()] = _Wait(fd, now, deadline)
+
+    def end(self) -> None:
+        """The calling thread waits no longer."""
+        self._waits.pop(threading.get_ident(), None)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(CHECK_EVERY_S)
+            if self._waits:
+                self.check(time.monotonic())
+
+    def check(self, now: float) -> None:
+        """End what is overdue, and the oldest of the slow ones if there are too many."""
+        waits = sorted(self._waits.copy().items(), key=lambda item: item[1].since)
+        slow = sum(now - wait.since > SLOW_S for _, wait in waits)
+        for index, (thread, wait) in enumerate(waits):
+            too_many = index < slow - self._bearable
+            if (too_many or now > wait.deadline) and self._waits.pop(thread, None) is wait:
+                _stop_reading(wait.fd)
+
+
+def _stop_reading(fd: int) -> None:
+    try:
+        # A duplicate, and a plain socket: SSLSocket.shutdown would make the answer leave unencrypted.
+        with socket.socket(fileno=os.dup(fd)) as connection:
+            connection.shutdown(socket.SHUT_RD)
+    except OSError:
+        pass  # the client has gone already
+
+
+_watchdog: Watchdog | None = None
+
+
+def start(threads: int, timeout_s: float) -> Watchdog:
+    """Start the watchdog of this process. Without it, as under other servers, nothing is limited."""
+    global _watchdog  # noqa: PLW0603 (one per process, like the process's threads themselves)
+    _watchdog = Watchdog(threads, timeout_s)
+    _watchdog.start()
+    return _watchdog
+
+
+@contextmanager
+def reading_body(connection: socket.socket | None, expected_bytes: int) -> Iterator[None]:
+    """The calling thread reads a request's body inside this block."""
+    watchdog = _watchdog
+    if watchdog is None or connection is None:
+        yield
+        return
+    watchdog.begin(connection.fileno(), expected_bytes)
+    try:
+        yield
+    finally:
+        watchdog.end()
