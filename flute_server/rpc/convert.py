@@ -33,9 +33,8 @@ def message(content: pb.EmailContent) -> Message:
 
 
 def content(message: Message) -> pb.EmailContent:
-    """A request's content as it was; of files, everything."""
-    return pb.EmailContent(
-        **{"from": _to_address(message.sender)},
+    """A request's content as it was, without its files."""
+    content = pb.EmailContent(
         to=map(_to_address, message.to),
         cc=map(_to_address, message.cc),
         bcc=map(_to_address, message.bcc),
@@ -44,20 +43,14 @@ def content(message: Message) -> pb.EmailContent:
         text=message.text,
         html=message.html,
         headers=dict(message.headers),
-        attachments=[
-            pb.Attachment(
-                filename=file.filename,
-                content=file.content,
-                content_type=file.content_type,
-                content_id=file.content_id,
-            )
-            for file in message.attachments
-        ],
         tags=message.tags,
         metadata=message.metadata,
         track_opens=message.track_opens,
         track_clicks=message.track_clicks,
     )
+    # `from` is a word of Python's, so the field cannot be named in a call.
+    getattr(content, "from").CopyFrom(_to_address(message.sender))
+    return content
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:

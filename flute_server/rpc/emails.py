@@ -17,7 +17,7 @@ from flute_server.models import Ledger, Recipient
 from flute_server.rpc import convert
 from flute_server.rpc.principal import ANONYMOUS, current, require_sender
 from flute_server.sending.accept import accept
-from flute_server.sending.story import AttemptStory, Moment, Story, tell
+from flute_server.sending.story import AttemptStory, FileInfo, Moment, Story, tell
 from flute_server.sending.wake import wake
 
 # Recipient id -> the address as the caller may see it.
@@ -70,7 +70,17 @@ def _email(story: Story, show: Callable[[str], str]) -> pb.Email:
     if story.message:
         email.environment_id = str(story.email.environment_id)
         email.content.CopyFrom(convert.content(story.message))
+        email.attachments.extend(_file(file) for file in story.files)
     return email
+
+
+def _file(file: FileInfo) -> pb.AttachmentInfo:
+    return pb.AttachmentInfo(
+        filename=file.filename,
+        content_type=file.content_type,
+        content_id=file.content_id,
+        size=file.size,
+    )
 
 
 def _recipient(row: Recipient, names: Names, story: Story) -> pb.Recipient:

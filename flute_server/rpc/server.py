@@ -48,7 +48,7 @@ SERVICES = (
     route_service_pb2,
 )
 # A mail of MAX_CONTENT_BYTES with its envelope; gRPC's own default is 4 MB.
-MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+MAX_MESSAGE_BYTES = 40 * 1024 * 1024
 DRAIN_S = 10.0
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from flute_server.admin.find import as_uuid
 from flute_server.domain.message import Message
@@ -50,8 +50,18 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class FileInfo:
+    """An attachment but for its content; size in bytes."""
+
+    filename: str
+    content_type: str
+    content_id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
-    """An email with all that happened to it. message is absent for a stranger.
+    """An email with all that happened to it. message, without its files, is absent for a stranger.
 
     states: by recipient id; `sending` while a call is under way, which no recipient row says.
     """
@@ -63,6 +73,7 @@ class Story:
     attempts: list[AttemptStory]
     timeline: list[Moment]
     message: Message | None
+    files: list[FileInfo]
 
 
 def tell(given: str, environment_id: uuid.UUID | None, *, full: bool) -> Story:
@@ -83,14 +94,23 @@ def tell(given: str, environment_id: uuid.UUID | None, *, full: bool) -> Story:
         recipients=recipients,
         attempts=attempts,
         timeline=_timeline(email.id, attempts),
-        message=_message(email, recipients) if full else None,
+        message=unpacked(email.content, recipients, ()) if full else None,
+        files=_files(email) if full else [],
     )
 
 
-def _message(email: Email, recipients: list[Recipient]) -> Message:
-    query = select(Attachment).where(Attachment.email_id == email.id).order_by(Attachment.position)
-    files = list(db.session.scalars(query)) if email.has_attachments else []
-    return unpacked(email.content, recipients, files)
+def _files(email: Email) -> list[FileInfo]:
+    """The files without their content, which may be large."""
+    if not email.has_attachments:
+        return []
+    columns = (
+        Attachment.filename,
+        Attachment.content_type,
+        Attachment.content_id,
+        func.length(Attachment.content),
+    )
+    query = select(*columns).where(Attachment.email_id == email.id).order_by(Attachment.position)
+    return [FileInfo(*row) for row in db.session.execute(query)]
 
 
 def _attempts(email_id: uuid.UUID) -> list[AttemptStory]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from flute.v1.email_pb2 import (
     Address,
+    AttachmentInfo,
     Attempt,
     AttemptResult,
     DeliveryState,
@@ -45,6 +46,7 @@ def email(email: Email) -> Json:
     if full:
         view["environment_id"] = email.environment_id
         view |= _content(email.content)
+        view["attachments"] = [_attachment(file) for file in email.attachments]
     view["recipients"] = [_recipient(recipient, full) for recipient in email.recipients]
     view["timeline"] = [_event(event) for event in email.events]
     view["attempts"] = [_attempt(attempt) for attempt in email.attempts]
@@ -62,19 +64,19 @@ def _content(content: EmailContent) -> Json:
         "bcc": [_address(address) for address in content.bcc],
         "reply_to": [_address(address) for address in content.reply_to],
         "headers": dict(content.headers),
-        "attachments": [
-            {
-                "filename": a.filename,
-                "content_type": a.content_type,
-                "content_id": a.content_id,
-                "size": len(a.content),
-            }
-            for a in content.attachments
-        ],
         "tags": list(content.tags),
         "metadata": dict(content.metadata),
         "track_opens": content.track_opens,
         "track_clicks": content.track_clicks,
+    }
+
+
+def _attachment(file: AttachmentInfo) -> Json:
+    return {
+        "filename": file.filename,
+        "content_type": file.content_type,
+        "content_id": file.content_id,
+        "size": file.size,
     }
 
 

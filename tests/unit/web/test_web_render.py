@@ -26,7 +26,7 @@ def full_email() -> Email:
     attempt.candidates.add(provider_account="SendGrid", chosen=False, reason="open")
     email.events.add(type="sent", text="Postmark took it", provider_account="Postmark")
     email.content.CopyFrom(EmailContent(subject="Hi", headers={"X-A": "1"}, tags=["t"]))
-    email.content.attachments.add(filename="a.txt", content=b"secret", content_type="text/plain")
+    email.attachments.add(filename="a.txt", size=6, content_type="text/plain")
     return email
 
 

@@ -535,6 +535,40 @@ class Event(_message.Message):
 Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
+class AttachmentInfo(_message.Message):
+    """What is told of an attachment afterwards: everything but the file itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILENAME_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    CONTENT_ID_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    filename: _builtins.str
+    """The name shown to the reader."""
+    content_type: _builtins.str
+    """The media type."""
+    content_id: _builtins.str
+    """Set for an inline part."""
+    size: _builtins.int
+    """The length of the file in bytes."""
+    def __init__(
+        self,
+        *,
+        filename: _builtins.str = ...,
+        content_type: _builtins.str = ...,
+        content_id: _builtins.str = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_id", b"content_id", "content_type", b"content_type", "filename", b"filename", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachmentInfo: _TypeAlias = AttachmentInfo  # noqa: Y015
+
+@_typing.final
 class Email(_message.Message):
     """One accepted request."""
 
@@ -549,6 +583,7 @@ class Email(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID (version 4)."""
     environment_id: _builtins.str
@@ -577,7 +612,11 @@ class Email(_message.Message):
 
     @_builtins.property
     def content(self) -> Global___EmailContent:
-        """What was asked to be sent; absent for a caller without the environment's key."""
+        """What was asked to be sent, without attachments; absent for a caller without the environment's key."""
+
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttachmentInfo]:
+        """The attachments, without their content; absent for a caller without the environment's key."""
 
     def __init__(
         self,
@@ -591,10 +630,11 @@ class Email(_message.Message):
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         events: _abc.Iterable[Global___Event] | None = ...,
         content: Global___EmailContent | None = ...,
+        attachments: _abc.Iterable[Global___AttachmentInfo] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "create_time", b"create_time", "next_attempt_time", b"next_attempt_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "content", b"content", "create_time", b"create_time", "environment_id", b"environment_id", "events", b"events", "id", b"id", "next_attempt_time", b"next_attempt_time", "recipients", b"recipients", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "attempts", b"attempts", "content", b"content", "create_time", b"create_time", "environment_id", b"environment_id", "events", b"events", "id", b"id", "next_attempt_time", b"next_attempt_time", "recipients", b"recipients", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
