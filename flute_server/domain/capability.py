@@ -56,8 +56,11 @@ def objections(capabilities: Capabilities, handoff: Handoff) -> tuple[str, ...]:
         for name, _ in message.headers
         if _forbidden(capabilities, name.lower())
     )
-    if not capabilities.internationalized_sender and not _ascii_local(message.sender.email):
-        found.append("the provider does not take a non-ASCII local part in the sender's address")
+    senders = (message.sender, *message.reply_to)
+    if not capabilities.internationalized_sender and not all(_ascii_local(a.email) for a in senders):
+        found.append(
+            "the provider does not take a non-ASCII local part in the sender's or a Reply-To address"
+        )
     if not capabilities.internationalized_recipient and not all(
         _ascii_local(r.address.email) for r in handoff.recipients
     ):

@@ -1,0 +1,1 @@
+"""The sending services: one file a provider, each declaring itself."""

@@ -1,0 +1,108 @@
+"""The contract that every provider fulfils."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from flute_server.domain.capability import Capabilities, objections
+from flute_server.domain.message import Handoff
+from flute_server.domain.outcome import SendResult
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One thing a person must know to connect this provider; `secret` ones are never shown again."""
+
+    name: str
+    label: str
+    secret: bool = False
+    required: bool = True
+    default: str = ""
+    help: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How an outgoing call may behave. Times in seconds.
+
+    read_timeout_s bounds the wait for an answer once the mail has left; keep it above the slowest honest
+    answer, for what times out here is ambiguous. allow_private lets tenants name private addresses;
+    ca_file names certificate authorities to trust besides the usual ones. Both are the operator's choice,
+    never a tenant's.
+    """
+
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 30.0
+    allow_private: bool = False
+    max_connections: int = 32
+    ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialCheck:
+    """The answer of a harmless call with these credentials: usable or not, and what to do about it."""
+
+    ok: bool
+    text: str
+
+
+class CredentialError(ValueError):
+    """A credential field is missing, unknown or malformed; `field` names it."""
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(text)
+        self.field = field
+
+
+class Provider(ABC):
+    """A live connection to one provider account; safe to use from several threads at once."""
+
+    slug: ClassVar[str]
+    name: ClassVar[str]
+    fields: ClassVar[tuple[Field, ...]]
+    capabilities: ClassVar[Capabilities]
+
+    def __init__(self, credentials: Mapping[str, str], network: Network) -> None:
+        self.credentials = self.validate(credentials)
+        self.network = network
+
+    @classmethod
+    def validate(cls, credentials: Mapping[str, str]) -> dict[str, str]:
+        """The credentials with defaults filled in. Raises CredentialError; never repeats a secret."""
+        known = {field.name for field in cls.fields}
+        for name in credentials:
+            if name not in known:
+                known_names = ", ".join(sorted(known))
+                raise CredentialError(name, f"{cls.name} has no field {name}; it has {known_names}")
+        return {field.name: _value(field, credentials.get(field.name, ""), cls.name) for field in cls.fields}
+
+    def objections(self, handoff: Handoff) -> tuple[str, ...]:
+        """Why this account cannot carry this mail faithfully; a provider adds its own quirks."""
+        return objections(self.capabilities, handoff)
+
+    @abstractmethod
+    def send(self, handoff: Handoff) -> SendResult:
+        """Hand the mail over once. Whatever network or provider do is a SendResult, never an exception."""
+
+    @abstractmethod
+    def check(self) -> CredentialCheck:
+        """Try the credentials with a call that sends nothing."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Drop kept-alive connections."""
+
+
+def _value(field: Field, given: str, provider: str) -> str:
+    value = given.strip() or field.default
+    if field.required and not value:
+        raise CredentialError(field.name, f"{provider} needs {field.name} ({field.label})")
+    if any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
+        raise CredentialError(field.name, f"{field.name} holds a control character")
+    if field.choices and value not in field.choices:
+        raise CredentialError(field.name, f"{field.name} is one of {', '.join(field.choices)}")
+    return value
