@@ -1,0 +1,218 @@
+"""`flute provider` and `flute provider-account`: kinds of sending service, and credentials there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+from flute.v1 import provider_account_service_pb2 as pb
+
+from flute_server.cli.common import (
+    account_id,
+    as_json,
+    enum_word,
+    plain,
+    print_json,
+    print_table,
+    printable,
+    provider_account_id,
+    remote,
+    secret_value,
+    when,
+)
+from flute_server.local.client import Client
+
+_ENV = "FLUTE_CREDENTIAL_"
+_account = click.option("--account", help="Id or name; not needed when there is only one.")
+_credential = click.option(
+    "--credential",
+    "credentials",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help=f"Repeatable. VALUE may be @FILE or - (standard input); {_ENV}NAME in the environment works too.",
+)
+_which = click.argument("provider_account", metavar="ID_OR_NAME")
+
+
+@click.group()
+def provider() -> None:
+    """The kinds of provider that can be connected."""
+
+
+@provider.command("list")
+@as_json
+@remote
+def list_providers(client: Client, as_json: bool) -> None:
+    """List the kinds of provider and what connecting each takes."""
+    kinds = _kinds(client)
+    if as_json:
+        print_json([plain(kind) for kind in kinds])
+        return
+    for kind in kinds:
+        click.echo(f"{kind.slug}  ({kind.name})")
+        for field in kind.fields:
+            click.echo("  " + _field_line(field))
+
+
+@click.group()
+def provider_account() -> None:
+    """Credentials at sending services. They are encrypted at rest and never shown again."""
+
+
+@provider_account.command()
+@_account
+@click.option("--provider", prompt=True, help="The kind, see `flute provider list`.")
+@click.option("--name", help="What people call it; the kind's own name where not given.")
+@_credential
+@as_json
+@remote
+def create(
+    client: Client,
+    *,
+    account: str | None,
+    provider: str,
+    name: str | None,
+    credentials: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Connect a provider. Asks for what it needs and was not given."""
+    kind = next((kind for kind in _kinds(client) if kind.slug == provider), None)
+    if kind is None:
+        raise click.ClickException(f"There is no provider {provider!r}; see `flute provider list`.")
+    new = pb.ProviderAccount(
+        account_id=account_id(client, account),
+        provider=provider,
+        name=name or kind.name,
+        credentials=_ask_missing(kind, _given(kind, credentials)),
+    )
+    made = client.call(
+        client.provider_accounts.CreateProviderAccount, pb.CreateProviderAccountRequest(provider_account=new)
+    )
+    if as_json:
+        print_json(plain(made))
+        return
+    click.echo(f"created provider account {made.name}: {made.id}")
+    click.echo(f"try the credentials with: flute provider-account verify {made.id}")
+
+
+@provider_account.command("list")
+@_account
+@as_json
+@remote
+def list_(client: Client, account: str | None, as_json: bool) -> None:
+    """List the provider accounts and whether mail goes through them."""
+    request = pb.ListProviderAccountsRequest(account_id=account_id(client, account))
+    rows = list(client.pages(client.provider_accounts.ListProviderAccounts, request, "provider_accounts"))
+    if as_json:
+        print_json([plain(row) for row in rows])
+        return
+    table = [(row.id, row.provider, row.name, _health(row)) for row in rows]
+    print_table(
+        ("ID", "PROVIDER", "NAME", "HEALTH"), table, "There is none yet: `flute provider-account create`."
+    )
+
+
+@provider_account.command()
+@_which
+@_account
+@remote
+def verify(client: Client, provider_account: str, account: str | None) -> None:
+    """Try the credentials with a call that sends nothing. Exit code 1 when they are not taken."""
+    request = pb.VerifyProviderAccountRequest(id=provider_account_id(client, account, provider_account))
+    answer = client.call(client.provider_accounts.VerifyProviderAccount, request, timeout=30)
+    click.echo(f"{'ok' if answer.ok else 'not ok'}: {printable(answer.text)}")
+    if not answer.ok:
+        sys.exit(1)
+
+
+@provider_account.command()
+@_which
+@_account
+@click.option("--name", help="A new name.")
+@_credential
+@as_json
+@remote
+def update(
+    client: Client,
+    *,
+    provider_account: str,
+    account: str | None,
+    name: str | None,
+    credentials: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Replace what is given; mail is tried through it again at once."""
+    id_ = provider_account_id(client, account, provider_account)
+    now = client.call(client.provider_accounts.GetProviderAccount, pb.GetProviderAccountRequest(id=id_))
+    kind = next(kind for kind in _kinds(client) if kind.slug == now.provider)
+    change = pb.ProviderAccount(id=id_, name=name or "", credentials=_given(kind, credentials))
+    made = client.call(
+        client.provider_accounts.UpdateProviderAccount,
+        pb.UpdateProviderAccountRequest(provider_account=change),
+    )
+    print_json(plain(made)) if as_json else click.echo(f"updated provider account {made.name}: {made.id}")
+
+
+@provider_account.command()
+@_which
+@_account
+@click.confirmation_option(prompt="Remove it for good?")
+@remote
+def delete(client: Client, provider_account: str, account: str | None) -> None:
+    """Remove a provider account that no route uses and that has carried no mail."""
+    id_ = provider_account_id(client, account, provider_account)
+    client.call(client.provider_accounts.DeleteProviderAccount, pb.DeleteProviderAccountRequest(id=id_))
+    click.echo(f"removed provider account {id_}")
+
+
+def _kinds(client: Client) -> list[pb.Provider]:
+    answer = client.call(client.provider_accounts.ListProviders, pb.ListProvidersRequest())
+    return list(answer.providers)
+
+
+def _field_line(field: pb.ProviderField) -> str:
+    notes = ["required" if field.required else "optional"]
+    if field.secret:
+        notes.append("secret")
+    if field.default_value:
+        notes.append(f"default {field.default_value}")
+    if field.choices:
+        notes.append(f"one of {', '.join(field.choices)}")
+    text = f"{field.label}. {field.help}".strip().rstrip(".")
+    return f"{field.name:<16} {text} ({', '.join(notes)})"
+
+
+def _given(kind: pb.Provider, words: Sequence[str]) -> dict[str, str]:
+    names = [field.name for field in kind.fields]
+    values = {name: os.environ[key] for name in names if (key := _ENV + name.upper()) in os.environ}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or name not in names:
+            wanted = ", ".join(names)
+            raise click.ClickException(f"--credential takes NAME=VALUE with NAME one of: {wanted}.")
+        values[name] = secret_value(value)
+    return values
+
+
+def _ask_missing(kind: pb.Provider, values: dict[str, str]) -> dict[str, str]:
+    missing = [field for field in kind.fields if field.required and not values.get(field.name)]
+    if missing and not sys.stdin.isatty():
+        names = ", ".join(field.name for field in missing)
+        raise click.ClickException(
+            f"{kind.name} also needs: {names}. Give each with --credential NAME=VALUE."
+        )
+    for field in missing:
+        if field.help:
+            click.echo(field.help, err=True)
+        values[field.name] = click.prompt(field.label, hide_input=field.secret, err=True)
+    return values
+
+
+def _health(row: pb.ProviderAccount) -> str:
+    if row.breaker_state == pb.BREAKER_STATE_CLOSED:
+        return "ok"
+    words = enum_word(pb.BreakerState.Name(row.breaker_state), "BREAKER_STATE_")
+    until = f", tried again at {when(row.retry_time)}" if row.HasField("retry_time") else ""
+    return f"{words}: {row.breaker_reason}{until}"

@@ -1,0 +1,123 @@
+"""`flute route`: the order in which an environment tries its provider accounts."""
+
+from __future__ import annotations
+
+import click
+from flute.v1 import provider_account_service_pb2
+from flute.v1 import route_service_pb2 as pb
+
+from flute_server.cli.common import (
+    as_json,
+    environment_id,
+    plain,
+    print_json,
+    print_table,
+    provider_account_id,
+    remote,
+)
+from flute_server.local.client import Client
+
+_account = click.option("--account", help="Id or name; not needed when there is only one.")
+_environment = click.option("--environment", help="Id or name; not needed when there is only one.")
+_position = click.option(
+    "--position", type=int, help="Lower is tried first; after the last one if not given."
+)
+_weight = click.option("--weight", type=int, help="Share among routes of the same position; default 1.")
+_which = click.argument("route", metavar="ID")
+
+
+@click.group()
+def route() -> None:
+    """Which provider accounts an environment sends through, and in which order."""
+
+
+@route.command()
+@_account
+@_environment
+@click.option("--provider-account", prompt=True, help="Id or name.")
+@_position
+@_weight
+@as_json
+@remote
+def add(
+    client: Client,
+    *,
+    account: str | None,
+    environment: str | None,
+    provider_account: str,
+    position: int | None,
+    weight: int | None,
+    as_json: bool,
+) -> None:
+    """Add a provider account to an environment."""
+    new = pb.Route(
+        environment_id=environment_id(client, account, environment),
+        provider_account_id=provider_account_id(client, account, provider_account),
+        position=position or 0,
+        weight=weight or 0,
+    )
+    made = client.call(client.routes.CreateRoute, pb.CreateRouteRequest(route=new))
+    print_json(plain(made)) if as_json else click.echo(f"added route {made.id} at position {made.position}")
+
+
+@route.command("list")
+@_account
+@_environment
+@as_json
+@remote
+def list_(client: Client, account: str | None, environment: str | None, as_json: bool) -> None:
+    """List an environment's routes in the order in which they are tried."""
+    request = pb.ListRoutesRequest(environment_id=environment_id(client, account, environment))
+    rows = client.call(client.routes.ListRoutes, request).routes
+    if as_json:
+        print_json([plain(row) for row in rows])
+        return
+    heads = ("POSITION", "PROVIDER ACCOUNT", "WEIGHT", "", "ID")
+    table = [
+        (str(row.position), _name(client, row), str(row.weight), "disabled" if row.disabled else "", row.id)
+        for row in rows
+    ]
+    print_table(heads, table, "There is no route yet, so nothing can be sent: `flute route add`.")
+
+
+@route.command()
+@_which
+@_position
+@_weight
+@click.option("--enable/--disable", default=None, help="A disabled route is passed over.")
+@as_json
+@remote
+def update(
+    client: Client,
+    *,
+    route: str,
+    position: int | None,
+    weight: int | None,
+    enable: bool | None,
+    as_json: bool,
+) -> None:
+    """Change what is given."""
+    change = pb.Route(id=route, position=position or 0, weight=weight or 0, disabled=enable is False)
+    given = {"position": position, "weight": weight, "disabled": enable}
+    paths = [name for name, value in given.items() if value is not None]
+    if not paths:
+        raise click.ClickException("Nothing to change was given; see --help.")
+    request = pb.UpdateRouteRequest(route=change)
+    request.update_mask.paths.extend(paths)
+    made = client.call(client.routes.UpdateRoute, request)
+    print_json(plain(made)) if as_json else click.echo(f"updated route {made.id}")
+
+
+@route.command()
+@_which
+@remote
+def remove(client: Client, route: str) -> None:
+    """Take a provider account out of an environment."""
+    client.call(client.routes.DeleteRoute, pb.DeleteRouteRequest(id=route))
+    click.echo(f"removed route {route}")
+
+
+def _name(client: Client, row: pb.Route) -> str:
+    request = provider_account_service_pb2.GetProviderAccountRequest(id=row.provider_account_id)
+    found = client.call(client.provider_accounts.GetProviderAccount, request)
+    return f"{found.name} ({found.provider})"

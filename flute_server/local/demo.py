@@ -1,0 +1,158 @@
+"""`python -m flute_server.local.demo`: what `flute up --demo` shows, made through the gRPC API alone.
+
+Each step looks for what an earlier start made, so it can be cut short anywhere and run again.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flute.v1 import (
+    account_service_pb2,
+    api_key_service_pb2,
+    environment_service_pb2,
+    provider_account_service_pb2,
+    route_service_pb2,
+)
+
+from .client import Client, RpcFailed
+from .files import read_json, write_json
+from .probe import SECONDS, serving
+from .process import wait_until
+
+FILE = "demo.json"
+DOMAIN = "flutemail.io"
+ACCOUNT = "Demo"
+ENVIRONMENT = "Transactional"
+KEY = "Demo"
+# In the order of the routes; the first is played as broken, so that failover can be watched.
+PROVIDERS = (("sendgrid", "SendGrid"), ("postmark", "Postmark"), ("smtp", "SMTP"))
+
+
+class Demo:
+    """Remembers in DIR/demo.json what it made; the server never shows a token or a password again."""
+
+    def __init__(self, client: Client, data_dir: Path, sandbox: Mapping[str, Any]) -> None:
+        self._client = client
+        self._file = data_dir / FILE
+        self._sandbox = sandbox
+        self._known = read_json(self._file)
+
+    def make(self) -> None:
+        """Make what is missing, and point the provider accounts at the sandbox of this start."""
+        account_id = self._account()
+        provider_accounts = [self._provider_account(account_id, slug, name) for slug, name in PROVIDERS]
+        environment_id = self._environment(account_id)
+        self._routes(environment_id, provider_accounts)
+        self._key(environment_id)
+
+    def _remember(self, **values: object) -> None:
+        self._known.update(values)
+        write_json(self._file, self._known)
+
+    def _account(self) -> str:
+        service, pb = self._client.accounts, account_service_pb2
+        known = {
+            row.id for row in self._client.pages(service.ListAccounts, pb.ListAccountsRequest(), "accounts")
+        }
+        if self._known.get("account_id") in known:
+            return str(self._known["account_id"])
+        # Written down before it is made: a password cannot be asked for afterwards.
+        mark = secrets.token_hex(3) if known else ""
+        login = {
+            "email": f"demo{'+' if mark else ''}{mark}@{DOMAIN}",
+            "password": secrets.token_urlsafe(15),
+        }
+        self._remember(login=login)
+        request = pb.CreateAccountRequest(
+            name=ACCOUNT, owner_email=login["email"], owner_password=login["password"]
+        )
+        account_id = self._client.call(service.CreateAccount, request).id
+        self._remember(account_id=account_id)
+        return account_id
+
+    def _provider_account(self, account_id: str, slug: str, name: str) -> str:
+        service, pb = self._client.provider_accounts, provider_account_service_pb2
+        wanted = self._credentials(slug)
+        request = pb.ListProviderAccountsRequest(account_id=account_id)
+        for row in self._client.pages(service.ListProviderAccounts, request, "provider_accounts"):
+            if row.name == name:
+                # Secrets are not shown, but the sandbox's never change: its addresses do.
+                if any(
+                    row.credentials[field] != wanted[field] for field in row.credentials if field in wanted
+                ):
+                    row.credentials.clear()
+                    row.credentials.update(wanted)
+                    update = pb.UpdateProviderAccountRequest(provider_account=row)
+                    self._client.call(service.UpdateProviderAccount, update)
+                return str(row.id)
+        new = pb.ProviderAccount(account_id=account_id, provider=slug, name=name, credentials=wanted)
+        create = pb.CreateProviderAccountRequest(provider_account=new)
+        return self._client.call(service.CreateProviderAccount, create).id
+
+    def _credentials(self, slug: str) -> dict[str, str]:
+        """What this kind of provider asks for, as far as the sandbox has it."""
+        service, pb = self._client.provider_accounts, provider_account_service_pb2
+        kinds = self._client.call(service.ListProviders, pb.ListProvidersRequest()).providers
+        fields = {field.name for kind in kinds if kind.slug == slug for field in kind.fields}
+        played = self._sandbox["providers"][slug]
+        there = {**played["credentials"], "base_url": played["base_url"], "security": "none"}
+        there |= {"host": played["host"], "port": str(played["port"])}
+        return {name: value for name, value in there.items() if name in fields}
+
+    def _environment(self, account_id: str) -> str:
+        service, pb = self._client.environments, environment_service_pb2
+        request = pb.ListEnvironmentsRequest(account_id=account_id)
+        for row in self._client.pages(service.ListEnvironments, request, "environments"):
+            if row.name == ENVIRONMENT:
+                return str(row.id)
+        new = pb.Environment(account_id=account_id, name=ENVIRONMENT, domain=DOMAIN)
+        create = pb.CreateEnvironmentRequest(environment=new)
+        return self._client.call(service.CreateEnvironment, create).id
+
+    def _routes(self, environment_id: str, provider_accounts: list[str]) -> None:
+        service, pb = self._client.routes, route_service_pb2
+        answer = self._client.call(service.ListRoutes, pb.ListRoutesRequest(environment_id=environment_id))
+        there = {route.provider_account_id for route in answer.routes}
+        for position, provider_account_id in enumerate(provider_accounts, start=1):
+            if provider_account_id not in there:
+                route = pb.Route(
+                    environment_id=environment_id, provider_account_id=provider_account_id, position=position
+                )
+                self._client.call(service.CreateRoute, pb.CreateRouteRequest(route=route))
+
+    def _key(self, environment_id: str) -> None:
+        service, pb = self._client.api_keys, api_key_service_pb2
+        request = pb.ListApiKeysRequest(environment_id=environment_id)
+        rows = self._client.pages(service.ListApiKeys, request, "api_keys")
+        valid = {row.id for row in rows if not row.HasField("revoke_time")}
+        if self._known.get("api_key_id") in valid:
+            return
+        create = pb.CreateApiKeyRequest(environment_id=environment_id, name=KEY)
+        made = self._client.call(service.CreateApiKey, create)
+        self._remember(
+            environment_id=environment_id, api_key_id=made.api_key.id, access_token=made.access_token
+        )
+
+
+def main(arguments: list[str]) -> int:
+    """Arguments: the data folder and the sandbox's ready file."""
+    data_dir, sandbox = map(Path, arguments)
+    address, token = os.environ["FLUTE_GRPC_ADDRESS"], os.environ["FLUTE_SERVICE_TOKEN"]
+    wait_until(lambda: serving(address), SECONDS)
+    try:
+        with Client(address, token, os.environ.get("FLUTE_GRPC_TLS_CA", "")) as client:
+            Demo(client, data_dir, read_json(sandbox)).make()
+    except RpcFailed as error:
+        sys.stderr.write(f"the demo could not be made: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""The installation's own secrets in DIR/secrets.json, made once. Credentials cannot be read without."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import LocalError
+from .files import read_json, write_json
+
+FILE = "secrets.json"
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What the server side needs beyond addresses."""
+
+    secret_keys: str = field(repr=False)
+    service_token: str = field(repr=False)
+
+
+def load_secrets(data_dir: Path, env: Mapping[str, str] = os.environ) -> Secrets:
+    """Read the secrets, making them at the first start. FLUTE_SECRET_KEYS and FLUTE_SERVICE_TOKEN win."""
+    stored: dict[str, Any] = read_json(data_dir / FILE)
+    if not stored:
+        stored = _create(data_dir, env)
+    try:
+        keys, token = ",".join(map(str, stored["secret_keys"])), str(stored["service_token"])
+    except (KeyError, TypeError) as error:
+        raise LocalError(f"{data_dir / FILE} lacks {error}. Restore it from a backup.") from error
+    return Secrets(
+        secret_keys=env.get("FLUTE_SECRET_KEYS", "").strip() or keys,
+        service_token=env.get("FLUTE_SERVICE_TOKEN", "").strip() or token,
+    )
+
+
+def _create(data_dir: Path, env: Mapping[str, str]) -> dict[str, Any]:
+    if (data_dir / "postgres").exists() and not env.get("FLUTE_SECRET_KEYS"):
+        raise LocalError(
+            f"{data_dir / FILE} is missing, but there is a database beside it: its provider credentials "
+            "cannot be read without the keys in that file. Restore it from a backup, set FLUTE_SECRET_KEYS, "
+            "or move the whole folder away to begin anew."
+        )
+    created: dict[str, Any] = {
+        "secret_keys": [base64.urlsafe_b64encode(os.urandom(32)).decode()],  # a Fernet key
+        "service_token": secrets.token_urlsafe(32),
+    }
+    write_json(data_dir / FILE, created)
+    return created

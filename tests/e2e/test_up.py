@@ -1,0 +1,291 @@
+"""`flute up` as a person starts it: one command, in a folder of its own, with everything real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from flute_server.local.embedded import Services
+from flute_server.local.parts import MARK
+from flute_server.local.process import living_in, marked
+from tests.stack import ROOT, fresh_database, until
+
+READY_S = 60.0
+EXAMPLE = {
+    "subject": "Test subject",
+    "text": "Test message",
+    "to": [{"email": "recipient@example.com"}],
+    "from": {"name": "Sender", "email": "sender@flutemail.io"},
+}
+
+
+class Up:
+    """One `flute up` on a data folder; its log goes to a file beside it."""
+
+    def __init__(self, folder: Path, *arguments: str, **env: str) -> None:
+        self.folder = folder
+        self.log = folder.with_suffix(".log")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*FLUTE, "up", "--data-dir", str(folder), *arguments],
+                env=environment(**env),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def ready(self) -> dict[str, Any]:
+        """The content of ready.json, once it is there."""
+
+        def there() -> bool:
+            assert self.process.poll() is None, self.text()
+            # After a kill, an old ready.json stays until the new start is under way.
+            return "Flute is ready" in self.text()
+
+        until(there, "ready", READY_S)
+        content: dict[str, Any] = json.loads((self.folder / "ready.json").read_text())
+        return content
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(60)
+
+    def processes(self) -> list[int]:
+        """Everything this start brought to life, but the supervisor."""
+        mark = json.loads((self.folder / "run.json").read_text())["mark"]
+        databases = living_in(self.folder / "postgres") + living_in(self.folder / "valkey")
+        return marked(MARK, mark) + databases
+
+    def part(self, words: str) -> int:
+        """The supervisor's child with these words in its command line; 0 if there is none."""
+        for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if words in line:
+                return int(pid)
+        return 0
+
+
+FLUTE = (sys.executable, "-m", "flute_server.cli")
+
+
+def environment(**changes: str) -> dict[str, str]:
+    ours = ("FLUTE_", "DATABASE_URL", "REDIS_URL")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    path = os.pathsep.join([str(ROOT), str(ROOT / "proto" / "gen")])
+    return {**kept, "PYTHONPATH": path, **changes}
+
+
+def flute(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*FLUTE, *arguments],
+        env=environment(FLUTE_DATA_DIR=str(folder)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # Not below pytest's own folder, whose permissions pytest resets while others may use it.
+    path = Path(tempfile.mkdtemp(prefix="flute-up-"))
+    yield path / "data"
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def up(folder: Path) -> Iterator[Up]:
+    """A demo of the test's own, to stop or kill."""
+    started = Up(folder, "--demo")
+    yield started
+    if started.process.poll() is None:
+        started.stop()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Up]:
+    """A demo for all tests that leave it running."""
+    path = Path(tempfile.mkdtemp(prefix="flute-up-"))
+    started = Up(path / "data", "--demo")
+    yield started
+    assert started.stop() == 0, started.text()
+    shutil.rmtree(path)
+
+
+def send_example(ready: dict[str, Any], **changes: object) -> str:
+    body = {"access_token": ready["access_token"], **EXAMPLE, **changes}
+    answer = requests.post(f"{ready['web']}/v1/email", json=body, timeout=10)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def mail(ready: dict[str, Any], id_: str) -> dict[str, Any]:
+    answer = requests.get(f"{ready['web']}/v1/email/{id_}", timeout=10)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def sent(ready: dict[str, Any], id_: str) -> dict[str, Any]:
+    until(lambda: mail(ready, id_)["status"] == "sent", "sent")
+    return mail(ready, id_)
+
+
+def test_the_example_goes_through_postmark_because_sendgrid_is_down(shared: Up):
+    ready = shared.ready()
+    story = sent(ready, send_example(ready))["timeline"]
+    assert [(event["type"], event["provider_account"]) for event in story] == [
+        ("accepted", None),
+        ("attempt", "SendGrid"),
+        ("failover", "SendGrid"),
+        ("attempt", "Postmark"),
+        ("sent", "Postmark"),
+    ]
+    arrived = requests.get(
+        f"{ready['sandbox']}/inbox", params={"to": "recipient@example.com"}, timeout=5
+    ).json()
+    assert [entry["provider"] for entry in arrived] == ["postmark"]
+
+
+def test_ready_json_says_where_everything_is_to_its_owner_alone(shared: Up):
+    ready = shared.ready()
+    assert set(ready) == {"web", "grpc", "sandbox", "access_token", "environment_id", "login"}
+    assert set(ready["login"]) == {"email", "password"}
+    for name in ("ready.json", "secrets.json", "demo.json", "run.json"):
+        assert stat.S_IMODE((shared.folder / name).stat().st_mode) == 0o600
+    assert ready["access_token"] in shared.text()  # the example to copy
+    doctor = flute(shared.folder, "doctor")
+    assert (doctor.returncode, doctor.stdout.splitlines()[-1]) == (0, "all is well"), doctor.stdout
+    assert ready["access_token"] not in doctor.stdout
+
+
+def test_ctrl_c_while_starting_stops_what_was_started(folder: Path):
+    up = Up(folder)
+    until(lambda: living_in(folder / "postgres"), "the database is starting")
+    assert up.stop(signal.SIGINT) == 0, up.text()
+    assert up.processes() == []
+    assert "Flute is ready" not in up.text()
+
+
+def test_stops_cleanly_and_the_next_start_resumes(up: Up):
+    ready = up.ready()
+    id_ = send_example(ready)
+    running = up.processes()
+    assert len(running) >= 6
+    assert up.stop() == 0, up.text()
+    assert up.processes() == []
+    assert not (up.folder / "ready.json").exists()
+    assert flute(up.folder, "doctor").returncode == 1
+
+    again = Up(up.folder, "--demo")
+    try:
+        resumed = again.ready()
+        stable = ("access_token", "environment_id", "login")
+        assert [resumed[name] for name in stable] == [ready[name] for name in stable]
+        assert sent(resumed, id_)["status"] == "sent"
+        sent(resumed, send_example(resumed))  # also when the sandbox has other ports now
+    finally:
+        assert again.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "words", ["-m workers", "-m flute_server ", "gunicorn", "valkey-server", "bin/postgres"]
+)
+def test_a_part_that_dies_is_started_again_and_mail_goes_on(shared: Up, words: str):
+    ready = shared.ready()
+    victim = shared.part(words)
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: shared.part(words) not in {0, victim}, f"{words} starts again")
+    assert "ended (killed by SIGKILL); starting it again" in shared.text()
+    until(lambda: _works(ready), "mail is taken again", 30)
+    sent(ready, send_example(ready))
+
+
+def _works(ready: dict[str, Any]) -> bool:
+    """Callers try again after a 503 or a refused connection; so do we."""
+    try:
+        send_example(ready)
+    except (AssertionError, requests.RequestException):
+        return False
+    return True
+
+
+def test_nothing_is_left_when_the_supervisor_is_killed_and_the_next_start_copes(up: Up):
+    ready = up.ready()
+    up.stop(signal.SIGKILL)
+    # At once, while the parts may still be ending.
+    again = Up(up.folder, "--demo")
+    try:
+        resumed = again.ready()
+        assert resumed["access_token"] == ready["access_token"]
+        sent(resumed, send_example(resumed))
+    finally:
+        again.stop(signal.SIGKILL)
+    until(lambda: again.processes() == [], "all processes end", 30)
+
+
+def test_a_second_start_on_the_same_folder_is_refused(shared: Up):
+    shared.ready()
+    second = flute(shared.folder, "up")
+    assert second.returncode == 1
+    assert f"already runs on {shared.folder}" in second.stderr
+    assert shared.process.poll() is None
+
+
+def test_a_taken_port_that_was_asked_for_is_refused(folder: Path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = flute(folder, "up", "--port", str(port))
+    assert done.returncode == 1
+    assert f"Port {port} on 127.0.0.1, asked for with --port (or FLUTE_PORT), is taken" in done.stderr
+
+
+def test_a_taken_usual_port_is_named_and_another_is_used(folder: Path):
+    try:
+        server = socket.create_server(("127.0.0.1", 8080))
+    except OSError:
+        server = socket.socket()  # taken already: as good
+    with server:
+        up = Up(folder)
+        try:
+            ready = up.ready()
+            assert not ready["web"].endswith(":8080")
+            assert "port 8080 is taken by another program: web uses" in up.text()
+            assert set(ready) == {"web", "grpc"}
+        finally:
+            assert up.stop() == 0
+
+
+def test_databases_that_are_given_are_not_started(folder: Path, services: Services):
+    up = Up(folder, DATABASE_URL=fresh_database(services, "up_given"), REDIS_URL=services.redis_url)
+    try:
+        up.ready()
+        assert not (folder / "postgres").exists()
+        assert not (folder / "valkey").exists()
+    finally:
+        assert up.stop() == 0
+
+
+def test_a_start_that_fails_says_why_and_leaves_nothing(folder: Path):
+    up = Up(folder, DATABASE_URL="postgresql://nobody:topsecret@127.0.0.1:1/none")
+    assert up.process.wait(60) == 1
+    assert "migrate failed" in up.text()
+    assert "Connection refused" in up.text()
+    assert "topsecret" not in up.text()
+    assert "Traceback" not in up.text()
+    assert up.processes() == []
