@@ -31,7 +31,9 @@ def sandbox(
     """Play SendGrid, Postmark, SparkPost, Mailgun and an SMTP server.
 
     Mail sent to them is kept in an inbox and goes nowhere. The control port tells what arrived and makes a
-    provider fail on demand: GET /, GET /inbox, PUT /providers/NAME/mode.
+    provider fail on demand: GET /, GET /inbox, PUT /providers/NAME/mode. What becomes of accepted mail is
+    told to webhooks, PUT /providers/NAME/webhook {"url": ...}, and by mail, PUT /providers/smtp/bounces
+    {"host": ..., "port": ...}; see GET /events and POST /providers/NAME/events.
     """
 
     def ready(description: dict[str, Any]) -> None:

@@ -52,7 +52,8 @@ class Sandbox:
         return dict(self.providers[provider]["credentials"])
 
     def set_mode(self, provider: str, mode: str, **settings: object) -> dict[str, Any]:
-        """In force when this returns. Settings: seconds, retry_after, share, domains, status."""
+        """In force when this returns. Settings: seconds, retry_after, share, domains, status, text, class,
+        duplicate_events, shuffle_events."""
         body = json.dumps({"mode": mode, **settings}).encode()
         return cast("dict[str, Any]", self._call("PUT", f"/providers/{provider}/mode", body))
 
@@ -80,15 +81,73 @@ class Sandbox:
         """{"calls", "accepted", "answers": {answer: how often}} of one provider."""
         return cast("dict[str, Any]", self._call("GET", f"/providers/{provider}/calls"))
 
+    def set_webhook(self, provider: str, url: str, **settings: object) -> dict[str, Any]:
+        """Post this HTTP provider's events there; answers what its console would show.
+
+        Settings: username, password, headers (Postmark, SparkPost), signing (SendGrid). The answer has the
+        public_key (SendGrid) or signing_key (Mailgun). SparkPost posts a test at once, to be answered 200.
+        """
+        body = json.dumps({"url": url, **settings}).encode()
+        return cast("dict[str, Any]", self._call("PUT", f"/providers/{provider}/webhook", body))
+
+    def webhook(self, provider: str) -> dict[str, Any]:
+        """The set-up and the keys, also before there is a URL (then None)."""
+        return cast("dict[str, Any]", self._call("GET", f"/providers/{provider}/webhook"))
+
+    def clear_webhook(self, provider: str) -> None:
+        """No more events; those on their way are called back."""
+        self._call("DELETE", f"/providers/{provider}/webhook")
+
+    def set_bounces(self, host: str, port: int) -> None:
+        """Deliver the bounces of mails sent over SMTP to that mail server, to their envelope senders."""
+        self._call("PUT", "/providers/smtp/bounces", json.dumps({"host": host, "port": port}).encode())
+
+    def clear_bounces(self) -> None:
+        self._call("DELETE", "/providers/smtp/bounces")
+
+    def events(self, **filters: object) -> list[dict[str, Any]]:
+        """Events sent or on their way. Filters: provider, kind, to, message_id, flute_email, state, limit,
+        offset. States: pending, taken, given up, canceled."""
+        return cast("list[dict[str, Any]]", self._call("GET", "/events", query=filters))
+
+    def event_count(self, **filters: object) -> dict[str, Any]:
+        """{"count", "kinds": {kind: how many}, "states": {state: how many}}; filters as for events."""
+        return cast("dict[str, Any]", self._call("GET", "/events/count", query=filters))
+
+    def wait_for_events(self, count: int, timeout_s: float = 10.0, **filters: object) -> list[dict[str, Any]]:
+        """The events that were taken, as soon as there are so many. Raises SandboxError."""
+        deadline = time.monotonic() + timeout_s
+        wanted = {"state": "taken", **filters}
+        while (found := self.event_count(**wanted)["count"]) < count:
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{found} of {count} events after {timeout_s:g} s")
+            time.sleep(0.01)
+        return self.events(**wanted)
+
+    def send_event(self, provider: str, kind: str, **which: object) -> dict[str, Any]:
+        """Let something happen to a mail in the inbox. Which: message_id or flute_email; recipient, if it has
+        several; text, class and at (unix seconds) where the usual ones are not wanted."""
+        body = json.dumps({"kind": kind, **which}).encode()
+        return cast("dict[str, Any]", self._call("POST", f"/providers/{provider}/events", body))
+
+    def clear_events(self) -> None:
+        """Forget what was sent, call back what is on its way."""
+        self._call("DELETE", "/events")
+
     def clear_inbox(self) -> None:
         self._call("DELETE", "/inbox")
 
     def reset(self) -> None:
-        """All providers ok, inbox empty, counters at nought."""
+        """Like new: all providers ok, no webhooks, inbox and events empty, counters at nought."""
         self._call("DELETE", "/modes")
-        self.clear_inbox()
         for provider in self.providers:
+            if provider == "smtp":
+                self.clear_bounces()
+            else:
+                self.clear_webhook(provider)
             self._call("DELETE", f"/providers/{provider}/calls")
+        self.clear_events()
+        self.clear_inbox()
 
     def close(self) -> None:
         """Stop the process that we started; closing its standard input is the sign."""

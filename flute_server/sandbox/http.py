@@ -15,11 +15,15 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
+from flute_server.sandbox.aftermath import let_overtake
+from flute_server.sandbox.events import Event
 from flute_server.sandbox.inbox import Entry, Inbox
 from flute_server.sandbox.listener import Listener, ResetProtocol
 from flute_server.sandbox.mail import Mail
-from flute_server.sandbox.modes import OK, Effect, Mode
+from flute_server.sandbox.modes import Effect, Mode, ModeError
+from flute_server.sandbox.poster import EventLog, Outgoing
 from flute_server.sandbox.provider import Provider
+from flute_server.sandbox.webhook import Voice, Webhook
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # Over every provider's own cap, so that the provider's answer and not ours is seen.
@@ -73,9 +77,13 @@ class HttpProvider(Provider, ABC):
 
     scheme: ClassVar[str] = "http"
     max_bytes: ClassVar[int]
+    voice: ClassVar[type[Voice]]
+    # Modes of things that happen after acceptance, which this provider tells at once instead.
+    refused_at_once: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, inbox: Inbox, host: str, port: int) -> None:
-        super().__init__(inbox)
+    def __init__(self, inbox: Inbox, log: EventLog, host: str, port: int) -> None:
+        self.webhook = Webhook(self.voice())
+        super().__init__(inbox, log, self.webhook.deliver, self.voice.batch_size)
         # Cancelling tells `hang` and `slow` that the client has gone away.
         self._server = web.Server(
             self._serve, request_factory=self._request, handler_cancellation=True, access_log=None
@@ -108,6 +116,28 @@ class HttpProvider(Provider, ABC):
         """A provider that can take some recipients and refuse others returns what is left of the call."""
         return None
 
+    # Events.
+
+    @property
+    def listens(self) -> bool:
+        return self.webhook.target is not None
+
+    def tells(self, event: Event) -> bool:
+        return event.kind in self.voice.kinds
+
+    def check_class(self, klass: str) -> None:
+        objection = self.webhook.voice.objection(klass)
+        if objection:
+            raise ModeError(objection)
+
+    def describe(self) -> dict[str, object]:
+        return {**super().describe(), "webhook": self.describe_webhook()}
+
+    def describe_webhook(self) -> dict[str, object]:
+        """What the provider's console shows: the set-up, and the keys to check signatures with."""
+        target = self.webhook.target
+        return {**({"url": None} if target is None else target.describe()), **self.webhook.voice.keys()}
+
     # Connections.
 
     def drop_connections(self) -> None:
@@ -119,6 +149,8 @@ class HttpProvider(Provider, ABC):
         self.listener.release()
         self.drop_connections()
         await self._server.shutdown(0)
+        await self.poster.close()
+        await self.webhook.close()
 
     def _protocol(self) -> asyncio.Protocol:
         if self.mode.name == "reset" and self.mode.draw():
@@ -172,18 +204,20 @@ class HttpProvider(Provider, ABC):
         self.check_route(call.method, unquote(call.path.partition("?")[0]))
         self.authenticate(call)
         received = self.receive(call)
-        return await self._behave(request, mode if mode.draw() else OK, call, received)
+        return await self._behave(request, mode if mode.draw() else mode.otherwise(), call, received)
 
     async def _behave(self, request: web.BaseRequest, mode: Mode, call: Call, received: Received) -> Answer:
         if mode.name == "ok" or not self._applies(mode, received):
-            return self._accept(call, received)
+            return await self._accept(call, mode, received)
         if mode.effect is Effect.ACCEPTED:
-            answer = self._accept(call, received)
+            answer = await self._accept(call, mode, received)
             await self._withhold(request, mode)
             return answer
+        if mode.effect is Effect.AFTER and mode.name not in self.refused_at_once:
+            return await self._accept(call, mode, received)
         rest = self.partial(mode, received)
         if rest is not None:
-            return self._accept(call, rest)
+            return await self._accept(call, mode, rest)
         return self._with_retry_after(mode, self.refusal(mode, received.mails))
 
     def _applies(self, mode: Mode, received: Received) -> bool:
@@ -194,25 +228,26 @@ class HttpProvider(Provider, ABC):
             return mode.effect is Effect.ANY_CALL and not mode.domains
         return any(mode.concerned(mail.recipients) for mail in received.mails)
 
-    def _accept(self, call: Call, received: Received) -> Answer:
+    async def _accept(self, call: Call, mode: Mode, received: Received) -> Answer:
+        events: list[Outgoing] = []
         for part, mail in enumerate(received.mails):
             if mail.send:
-                self._keep(call, part, mail, received.ids[part])
+                events += self._keep(call, part, mode, mail, received.ids[part])
+        await let_overtake(mode, events)
         return received.answer
 
-    def _keep(self, call: Call, part: int, mail: Mail, message_id: str) -> None:
-        self.calls.accepted += 1
-        self.inbox.add(
-            Entry(
-                provider=self.name,
-                message_id=message_id,
-                envelope_from=mail.envelope_from or mail.sender.email,
-                recipients=mail.recipients,
-                raw=call.body,
-                content_type=call.headers.get("Content-Type", ""),
-                part=part,
-            )
+    def _keep(self, call: Call, part: int, mode: Mode, mail: Mail, message_id: str) -> list[Outgoing]:
+        entry = Entry(
+            provider=self.name,
+            message_id=message_id,
+            envelope_from=mail.envelope_from or mail.sender.email,
+            recipients=mail.recipients,
+            raw=call.body,
+            content_type=call.headers.get("Content-Type", ""),
+            part=part,
+            fate=mode,
         )
+        return self.keep(entry, mail)
 
     async def _withhold(self, request: web.BaseRequest, mode: Mode) -> None:
         """The mail is taken; what becomes of the answer? Returns when it may be given."""

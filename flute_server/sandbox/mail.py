@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _ATOM = r"[^\s@<>()\[\]\\,;:\"\x00-\x1f\x7f]+"
 _QUOTED = r"\"(?:[^\"\\\r\n]|\\.)*\""
@@ -75,12 +75,14 @@ class Mail:
     attachments: tuple[Attachment, ...] = ()
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+    # What differs for one recipient, by address in lower case.
+    recipient_metadata: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     envelope_from: str = ""
     send: bool = True
 
     def describe(self, with_content: bool) -> dict[str, object]:
         """The part of an inbox entry that comes from the message."""
-        return {
+        shown: dict[str, object] = {
             "from": _shown(self.sender),
             "to": [_shown(address) for address in self.to],
             "cc": [_shown(address) for address in self.cc],
@@ -94,6 +96,25 @@ class Mail:
             "tags": list(self.tags),
             "metadata": dict(self.metadata),
         }
+        if self.recipient_metadata:
+            shown["recipient_metadata"] = {name: dict(data) for name, data in self.recipient_metadata.items()}
+        return shown
+
+    @classmethod
+    def from_description(cls, shown: Mapping[str, Any], recipients: tuple[str, ...]) -> Mail:
+        """What is left of a mail whose bodies were dropped."""
+        return cls(
+            sender=Address(**shown["from"]),
+            recipients=recipients,
+            to=tuple(Address(**item) for item in shown["to"]),
+            cc=tuple(Address(**item) for item in shown["cc"]),
+            bcc=tuple(Address(**item) for item in shown["bcc"]),
+            subject=shown["subject"],
+            headers=shown["headers"],
+            tags=tuple(shown["tags"]),
+            metadata=shown["metadata"],
+            recipient_metadata=shown.get("recipient_metadata", {}),
+        )
 
 
 def _shown(address: Address) -> dict[str, str]:

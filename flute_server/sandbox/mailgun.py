@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,6 +19,8 @@ from flute_server.sandbox.form import File, Form, FormError, parse
 from flute_server.sandbox.http import Answer, Call, HttpProvider, Received, Refused, as_json
 from flute_server.sandbox.inbox import Entry
 from flute_server.sandbox.mail import Address, AddressError, Attachment, Mail, ascii_local, parse_list
+from flute_server.sandbox.mailgun_events import MailgunVoice
+from flute_server.sandbox.mailgun_lookup import EventSearch
 from flute_server.sandbox.modes import Mode
 
 ONCE = frozenset({"from", "subject", "text", "html", "amp-html", "recipient-variables"})
@@ -38,15 +41,17 @@ MAX_OPTION_BYTES = 16 * 1024
 MAX_AHEAD_S = 3 * 86400
 DOMAIN = "mg.sandbox.example"
 API_KEY = "key-sandbox"
+_EVENTS = re.compile(r"/v3/[^/]+/events(?:/([^/]+))?")
 _AUTHORIZATION = "Basic " + base64.b64encode(f"api:{API_KEY}".encode()).decode()
 
 
 class Mailgun(HttpProvider):
-    """Plays POST /v3/{domain}/messages and GET /v3/domains/{domain} (or /v4)."""
+    """Plays POST /v3/{domain}/messages, GET /v3/domains/{domain} (or /v4) and GET /v3/{domain}/events."""
 
     name = "mailgun"
     credentials = {"api_key": API_KEY, "domain": DOMAIN}  # noqa: RUF012 - ClassVar in the base
     max_bytes = 25 * 1024 * 1024
+    voice = MailgunVoice
 
     def check_route(self, method: str, path: str) -> None:
         """4.3: outside the API's base path it only says who it is, with 200."""
@@ -55,7 +60,8 @@ class Mailgun(HttpProvider):
         version, _, rest = path[1:].partition("/")
         sending = version == "v3" and rest.count("/") == 1 and rest.endswith("/messages")
         checking = rest.startswith("domains/") and rest.count("/") == 1
-        if not sending and not checking:
+        asking = version == "v3" and _EVENTS.fullmatch(path) is not None
+        if not sending and not checking and not asking:
             raise Refused(Answer(404, b"404 page not found\n", content_type="text/plain"))
         if method != ("POST" if sending else "GET"):
             raise Refused(_message(405, "method not allowed"))
@@ -70,7 +76,7 @@ class Mailgun(HttpProvider):
 
     def receive(self, call: Call) -> Received:
         if call.method == "GET":
-            return Received(Answer(200, as_json({"domain": {"name": DOMAIN, "state": "active"}})))
+            return Received(self._look_up(call.path))
         try:
             mails = _mails(parse(call.body, call.headers.get("Content-Type", "")))
         except FormError as error:
@@ -80,6 +86,19 @@ class Mailgun(HttpProvider):
         message_id = f"<{time.strftime('%Y%m%d%H%M%S', time.gmtime())}.{token_hex(8)}@{DOMAIN}>"
         answer = {"id": message_id, "message": "Queued. Thank you."}
         return Received(Answer(200, as_json(answer)), mails, (message_id,) * len(mails))
+
+    def _look_up(self, path: str) -> Answer:
+        """What became of mails; or the domain that is asked for."""
+        match = _EVENTS.fullmatch(path.partition("?")[0])
+        if match is None:
+            return Answer(200, as_json({"domain": {"name": DOMAIN, "state": "active"}}))
+        events = EventSearch(self.inbox, self.webhook.voice.tell, f"{self.base_url}/v3/{DOMAIN}/events")
+        try:
+            now = time.time()
+            found = events.turn_page(match[1], now) if match[1] else events.search(path, now)
+        except Fault as fault:
+            raise Refused(_message(400, f"'{fault.field}' parameter {fault.text}")) from fault
+        return Answer(200, as_json(found))
 
     def read(self, entry: Entry) -> Mail:
         return _mails(parse(entry.raw or b"", entry.content_type))[entry.part]

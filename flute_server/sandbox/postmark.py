@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hmac
+import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from flute_server.sandbox import checks
+from flute_server.sandbox import checks, postmark_lookup
 from flute_server.sandbox.checks import Fault, words
 from flute_server.sandbox.http import Answer, Call, HttpProvider, Received, Refused, as_json, parse_json
 from flute_server.sandbox.inbox import Entry
@@ -21,6 +23,7 @@ from flute_server.sandbox.mail import (
     parse_list,
 )
 from flute_server.sandbox.modes import Mode
+from flute_server.sandbox.postmark_events import PostmarkVoice
 
 FIELDS = words(
     "From To Cc Bcc ReplyTo Subject TextBody HtmlBody Headers Attachments Tag Metadata TrackOpens TrackLinks"
@@ -41,7 +44,9 @@ MAX_RECIPIENTS = 50
 SERVER_TOKEN = "sandbox-server-token"  # noqa: S105 - what the sandbox accepts
 # 2.7: validates and answers as if sent, delivers nothing.
 TEST_TOKEN = "POSTMARK_API_TEST"  # noqa: S105
-ROUTES = {"/email": "POST", "/email/batch": "POST", "/server": "GET"}
+INACTIVE = "You tried to send to recipients that are marked as inactive after a bounce or a complaint."
+ROUTES = {"/email": "POST", "/email/batch": "POST", "/server": "GET", postmark_lookup.PATH: "GET"}
+_DETAILS = re.compile(postmark_lookup.PATH + r"/([^/]+)/details")
 
 
 class Refusal(Exception):
@@ -54,17 +59,20 @@ class Refusal(Exception):
 
 
 class Postmark(HttpProvider):
-    """Plays POST /email, POST /email/batch and GET /server."""
+    """Plays POST /email, POST /email/batch, GET /server and GET /messages/outbound."""
 
     name = "postmark"
     credentials = {"server_token": SERVER_TOKEN}  # noqa: RUF012 - ClassVar in the base
     max_bytes = MAX_BATCH_BYTES
+    voice = PostmarkVoice
+    refused_at_once = frozenset({"suppress"})
 
     def check_route(self, method: str, path: str) -> None:
-        if path not in ROUTES:
+        wanted = "GET" if _DETAILS.fullmatch(path) else ROUTES.get(path)
+        if wanted is None:
             raise _refused(404, 0, "there is nothing at this address")
-        if method != ROUTES[path]:
-            raise _refused(405, 0, f"this address takes {ROUTES[path]} only")
+        if method != wanted:
+            raise _refused(405, 0, f"this address takes {wanted} only")
 
     def authenticate(self, call: Call) -> None:
         given = call.headers.get("X-Postmark-Server-Token", "").encode()
@@ -74,7 +82,7 @@ class Postmark(HttpProvider):
     def receive(self, call: Call) -> Received:
         _check_negotiation(call)
         if call.method == "GET":
-            return Received(Answer(200, as_json({"ID": 1, "Name": "sandbox", "DeliveryType": "Live"})))
+            return Received(self._look_up(call.path))
         data = parse_json(call.body, lambda text: _refused(422, 402, text))
         test = call.headers.get("X-Postmark-Server-Token") == TEST_TOKEN
         if call.path.partition("?")[0].endswith("/batch"):
@@ -88,6 +96,20 @@ class Postmark(HttpProvider):
         message_id = str(uuid4())
         return Received(Answer(200, as_json(_accepted(mail, message_id))), (mail,), (message_id,))
 
+    def _look_up(self, path: str) -> Answer:
+        """What has been sent; or the server that is asked."""
+        bare = path.partition("?")[0]
+        if bare == "/server":
+            return Answer(200, as_json({"ID": 1, "Name": "sandbox", "DeliveryType": "Live"}))
+        match = _DETAILS.fullmatch(bare)
+        if match:
+            found = postmark_lookup.details(self.inbox, match[1], time.time())
+            return Answer(200, as_json(found)) if found else _error(422, 701, "This message does not exist.")
+        try:
+            return Answer(200, as_json(postmark_lookup.search(self.inbox, path)))
+        except Fault as fault:
+            raise _refused(422, 700, str(fault)) from fault
+
     def read(self, entry: Entry) -> Mail:
         data = parse_json(entry.raw or b"", lambda text: _refused(422, 402, text))
         if isinstance(data, dict):
@@ -96,6 +118,22 @@ class Postmark(HttpProvider):
 
     def too_large(self) -> Answer:
         return _error(413, 300, "the request is larger than 50 MB")
+
+    def partial(self, mode: Mode, received: Received) -> Received | None:
+        """2.2: OK with a list of the inactive addresses in the text, as long as one is active."""
+        if mode.name != "suppress":
+            return None
+        answers = json.loads(received.answer.body)
+        batch = isinstance(answers, list)
+        taken = [answer for answer in (answers if batch else [answers]) if answer["ErrorCode"] == 0]
+        for mail, answer in zip(received.mails, taken, strict=True):
+            inactive = mode.concerned(mail.recipients)
+            mail.recipients = tuple(address for address in mail.recipients if address not in inactive)
+            mail.send = mail.send and bool(mail.recipients)
+            _name_inactive(answer, inactive, all_of_them=not mail.recipients)
+        if not batch and not received.mails[0].recipients:
+            return None
+        return received._replace(answer=Answer(200, as_json(answers)))
 
     def refusal(self, mode: Mode, mails: tuple[Mail, ...]) -> Answer:
         return REFUSALS[mode.name](mode, mails)
@@ -124,6 +162,11 @@ def _invalid_recipient(mode: Mode, mails: tuple[Mail, ...]) -> Answer:
     return _error(422, 300, "Invalid 'To' address.")
 
 
+def _inactive(mode: Mode, mails: tuple[Mail, ...]) -> Answer:
+    """2.3: all recipients are on the suppression list."""
+    return _error(422, 406, INACTIVE)
+
+
 REFUSALS: Mapping[str, Callable[[Mode, tuple[Mail, ...]], Answer]] = {
     "error": lambda mode, _: _error(mode.status or 500, 0, "An internal error occurred."),
     "rate_limited": lambda *_: _error(429, 429, "Too many requests, please slow down."),
@@ -134,6 +177,7 @@ REFUSALS: Mapping[str, Callable[[Mode, tuple[Mail, ...]], Answer]] = {
     ),
     "reject_message": lambda *_: _error(422, 300, "Invalid 'HtmlBody': the content was refused."),
     "reject_recipient": _invalid_recipient,
+    "suppress": _inactive,
 }
 
 
@@ -156,6 +200,16 @@ def _accepted(mail: Mail, message_id: str) -> dict[str, object]:
         "ErrorCode": 0,
         "Message": "OK",
     }
+
+
+def _name_inactive(answer: dict[str, object], inactive: list[str], all_of_them: bool) -> None:
+    """2.2: the addresses come in lower case and end with a period."""
+    if all_of_them:
+        answer.clear()
+        answer.update({"ErrorCode": 406, "Message": INACTIVE})
+    elif inactive:
+        listed = ", ".join(address.lower() for address in inactive)
+        answer["Message"] = f"Message OK, but will not deliver to these inactive addresses: {listed}."
 
 
 def _receive_batch(data: object, test: bool) -> Received:

@@ -8,10 +8,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from flute_server.sandbox.aftermath import Aftermath
+from flute_server.sandbox.events import Event
 from flute_server.sandbox.inbox import Entry, Inbox
 from flute_server.sandbox.listener import Listener
 from flute_server.sandbox.mail import Mail
 from flute_server.sandbox.modes import Mode
+from flute_server.sandbox.poster import Deliver, EventLog, Outgoing, Poster
 
 
 @dataclass(slots=True)
@@ -45,8 +48,11 @@ class Provider(ABC):
     credentials: ClassVar[dict[str, str]]
     listener: Listener
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Inbox, log: EventLog, deliver: Deliver, batch_size: int = 1) -> None:
+        """deliver: how this provider's events go out, so many at a time."""
         self.inbox = inbox
+        self.poster = Poster(deliver, batch_size)
+        self.aftermath = Aftermath(self.name, self.poster, log, self.tells)
         self.mode = Mode()
         self.calls = Calls()
         self._changing = asyncio.Lock()
@@ -77,6 +83,30 @@ class Provider(ABC):
             "credentials": dict(self.credentials),
             "mode": self.mode.describe(),
         }
+
+    def keep(self, entry: Entry, mail: Mail | None) -> list[Outgoing]:
+        """Take a mail into the inbox; the events that will tell of it. Without a mail there are none."""
+        self.calls.accepted += 1
+        self.inbox.add(entry)
+        return self.aftermath.follow(entry, mail) if mail and self.listens else []
+
+    def check_mode(self, mode: Mode) -> None:
+        """Raises ModeError when this provider has no such class of bounces."""
+        if mode.klass:
+            self.check_class(mode.klass)
+
+    @property
+    @abstractmethod
+    def listens(self) -> bool:
+        """Has anybody asked for events?"""
+
+    @abstractmethod
+    def tells(self, event: Event) -> bool:
+        """Has this provider words for the event?"""
+
+    @abstractmethod
+    def check_class(self, klass: str) -> None:
+        """Raises ModeError with the classes there are."""
 
     @abstractmethod
     def read(self, entry: Entry) -> Mail:

@@ -21,6 +21,7 @@ from flute_server.sandbox.http import HttpProvider
 from flute_server.sandbox.inbox import Inbox
 from flute_server.sandbox.listener import PortTaken, bind
 from flute_server.sandbox.mailgun import Mailgun
+from flute_server.sandbox.poster import EventLog
 from flute_server.sandbox.postmark import Postmark
 from flute_server.sandbox.provider import Provider
 from flute_server.sandbox.sendgrid import SendGrid
@@ -41,6 +42,7 @@ class Running:
 
     def __init__(self, host: str, ports: dict[str, int], certificate: Certificate | None = None) -> None:
         self.inbox = Inbox()
+        self.log = EventLog()
         self._tls = _server_context(certificate)
         self.host = host
         self.providers: dict[str, Provider] = {}
@@ -53,8 +55,8 @@ class Running:
         control = bind(self.host, self._ports.get("control", 0))
         try:
             for kind in HTTP_PROVIDERS:
-                await self._open(kind(self.inbox, self.host, self._ports.get(kind.name, 0)))
-            await self._open(Smtp(self.inbox, self.host, self._ports.get(Smtp.name, 0), self._tls))
+                await self._open(kind(self.inbox, self.log, self.host, self._ports.get(kind.name, 0)))
+            await self._open(Smtp(self.inbox, self.log, self.host, self._ports.get(Smtp.name, 0), self._tls))
             await self._open_control(control)
         except PortTaken:
             control.close()
@@ -82,7 +84,7 @@ class Running:
 
     async def _open_control(self, sock: socket.socket) -> None:
         self.control_port = sock.getsockname()[1]
-        app = Control(self.inbox, self.providers).application()
+        app = Control(self.inbox, self.log, self.providers).application()
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()
         await web.SockSite(self._runner, sock).start()

@@ -14,6 +14,7 @@ from flute_server.sandbox.http import Answer, Call, HttpProvider, Received, Refu
 from flute_server.sandbox.inbox import Entry
 from flute_server.sandbox.mail import Address, Attachment, Mail, is_address
 from flute_server.sandbox.modes import Mode
+from flute_server.sandbox.sendgrid_events import SendGridVoice
 
 # 1.8: headers that have a field of their own or belong to the provider.
 FORBIDDEN_HEADERS = words(
@@ -58,6 +59,7 @@ class SendGrid(HttpProvider):
     name = "sendgrid"
     credentials = {"api_key": API_KEY}  # noqa: RUF012 - ClassVar in the base
     max_bytes = 30 * 1024 * 1024
+    voice = SendGridVoice
 
     def check_route(self, method: str, path: str) -> None:
         wanted = {"/v3/mail/send": "POST", "/v3/scopes": "GET"}.get(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 import ssl
 from collections.abc import Mapping
 from secrets import token_hex
@@ -12,11 +13,17 @@ from typing import Any, AnyStr, ClassVar
 
 from aiosmtpd.smtp import MISSING, SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from flute_server.sandbox.aftermath import let_overtake
+from flute_server.sandbox.bounces import Bounces
+from flute_server.sandbox.dsn import REPORTED
+from flute_server.sandbox.events import Event
+from flute_server.sandbox.fate import HISTORIES
 from flute_server.sandbox.inbox import Entry, Inbox
 from flute_server.sandbox.listener import Listener, ResetProtocol
 from flute_server.sandbox.mail import Mail, is_address
 from flute_server.sandbox.mime import objection, read_mail
-from flute_server.sandbox.modes import OK, Effect, Mode
+from flute_server.sandbox.modes import OK, Effect, Mode, ModeError
+from flute_server.sandbox.poster import EventLog, Outgoing
 from flute_server.sandbox.provider import Provider
 
 MAX_BYTES = 25 * 1024 * 1024
@@ -39,7 +46,13 @@ AT_RECIPIENT: Mapping[str, str] = {
     # A 421 would end the session for the other recipients too.
     "error": "451 4.3.0 Internal error, try again later",
     "rate_limited": "454 4.7.0 Too many messages for this domain, slow down",
+    "reject_recipient": "550 5.1.1 <{}>: Recipient address rejected: user unknown",
+    "suppress": "550 5.7.1 <{}>: on the suppression list of this account",
 }
+
+# As aiosmtpd hands it on: the sender of bounces (RFC 5321 section 4.5.5).
+NULL_SENDER = "<>"
+_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 
 # aiosmtpd tells of every command; the sandbox counts them instead. Its errors would be our bugs.
 logging.getLogger("mail.log").setLevel(logging.ERROR)
@@ -52,8 +65,11 @@ class Smtp(Provider):
     scheme: ClassVar[str] = "smtp"
     credentials: ClassVar[dict[str, str]] = {"username": USERNAME, "password": PASSWORD}
 
-    def __init__(self, inbox: Inbox, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(inbox)
+    def __init__(
+        self, inbox: Inbox, log: EventLog, host: str, port: int, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.bounces = Bounces()
+        super().__init__(inbox, log, self.bounces.deliver)
         self.connections: set[Connection] = set()
         self._tls = tls
         self.listener = Listener(host, port, self._protocol)
@@ -69,6 +85,28 @@ class Smtp(Provider):
     async def close(self) -> None:
         self.listener.release()
         self.drop_connections()
+        await self.poster.close()
+        self.bounces.close()
+
+    @property
+    def listens(self) -> bool:
+        return self.bounces.server is not None
+
+    def tells(self, event: Event) -> bool:
+        """A plain relay writes about failures alone, and never to the null sender."""
+        return event.kind in REPORTED and bool(event.letter.return_path)
+
+    def check_class(self, klass: str) -> None:
+        if not _STATUS.fullmatch(klass):
+            raise ModeError(f"the class of a bounce mail is an enhanced status code, not {klass!r}")
+
+    def describe(self) -> dict[str, object]:
+        return {**super().describe(), "bounces": self.describe_bounces()}
+
+    def describe_bounces(self) -> dict[str, object]:
+        """Where bounces are delivered."""
+        host, port = self.bounces.server or (None, None)
+        return {"host": host, "port": port}
 
     def _protocol(self) -> asyncio.Protocol:
         if self.mode.name == "reset" and self.mode.draw():
@@ -134,8 +172,8 @@ class Dialogue:
             return "530 5.7.0 Authentication required"
         self._provider.calls.begin()
         mode = self._provider.mode
-        self._mode = mode if mode.effect is not Effect.CONNECTION and mode.draw() else OK
-        if not is_address(address):
+        self._mode = mode if mode.effect is not Effect.CONNECTION and mode.draw() else mode.otherwise()
+        if address != NULL_SENDER and not is_address(address):
             return "501 5.1.7 Bad sender address syntax"
         if not address.isascii() and not envelope.smtp_utf8:
             return "553 5.6.7 A non-ASCII address needs SMTPUTF8"
@@ -154,11 +192,8 @@ class Dialogue:
             return "553 5.6.7 A non-ASCII address needs SMTPUTF8"
         if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
             return "452 4.5.3 Too many recipients"
-        if self._mode.concerns(address):
-            if self._mode.name == "reject_recipient":
-                return f"550 5.1.1 <{address}>: Recipient address rejected: user unknown"
-            if self._mode.name in AT_RECIPIENT:
-                return self._worded(AT_RECIPIENT)
+        if self._mode.name in AT_RECIPIENT and self._mode.concerns(address):
+            return self._worded(AT_RECIPIENT).format(address)
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Recipient OK"
 
@@ -167,22 +202,25 @@ class Dialogue:
         fault = objection(content, "BODY=8BITMIME" in envelope.mail_options, envelope.smtp_utf8)
         if fault:
             return f"554 {fault}"
-        mode = self._mode if self._mode.concerned(envelope.rcpt_tos) else OK
+        mode = self._mode if self._mode.concerned(envelope.rcpt_tos) else self._mode.otherwise()
         if mode.name == "reject_message":
             return "554 5.6.0 Message content rejected"
-        queue_id = self._keep(envelope, content)
+        queue_id, bounces = self._keep(envelope, content, mode)
+        await let_overtake(mode, bounces)
         if mode.effect is Effect.ACCEPTED:
             await self._withhold(server, mode)
         self._provider.calls.answer("250")
         return f"250 2.0.0 OK: queued as {queue_id}"
 
-    def _keep(self, envelope: Envelope, content: bytes) -> str:
+    def _keep(self, envelope: Envelope, content: bytes, mode: Mode) -> tuple[str, list[Outgoing]]:
         queue_id = token_hex(6).upper()
-        self._provider.calls.accepted += 1
-        self._provider.inbox.add(
-            Entry("smtp", queue_id, envelope.mail_from or "", tuple(envelope.rcpt_tos), content)
-        )
-        return queue_id
+        recipients = tuple(envelope.rcpt_tos)
+        sender = "" if envelope.mail_from == NULL_SENDER else envelope.mail_from or ""
+        entry = Entry("smtp", queue_id, sender, recipients, content, fate=mode)
+        if mode.name not in HISTORIES:
+            # Nothing to write about: spare the look into the mail.
+            return queue_id, self._provider.keep(entry, None)
+        return queue_id, self._provider.keep(entry, self._provider.read(entry))
 
     async def _withhold(self, server: SMTP, mode: Mode) -> None:
         """The mail is taken; what becomes of the reply to the final dot? Returns when it may be given."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hmac
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from random import randrange
 from typing import Any
 
-from flute_server.sandbox import checks
+from flute_server.sandbox import checks, sparkpost_lookup
 from flute_server.sandbox.checks import Fault, words
 from flute_server.sandbox.http import Answer, Call, HttpProvider, Received, Refused, as_json, parse_json
 from flute_server.sandbox.inbox import Entry
@@ -23,6 +24,7 @@ from flute_server.sandbox.mail import (
     parse_mailbox,
 )
 from flute_server.sandbox.modes import Mode
+from flute_server.sandbox.sparkpost_events import SparkPostVoice
 
 FIELDS = words("options recipients content metadata campaign_id description substitution_data return_path")
 RECIPIENT = words("address tags metadata substitution_data return_path")
@@ -43,17 +45,18 @@ MAX_AHEAD = timedelta(days=3)
 API_KEY = "sandbox-sparkpost-key"
 # 3.1: the key alone, or Basic with the key as user and no password.
 _AUTHORIZATIONS = (API_KEY, "Basic " + base64.b64encode(f"{API_KEY}:".encode()).decode())
-ROUTES = {"/api/v1/transmissions": "POST", "/api/v1/account": "GET"}
+ROUTES = {"/api/v1/transmissions": "POST", "/api/v1/account": "GET", sparkpost_lookup.PATH: "GET"}
 # 3.3: codes for what is wrong with a field.
 CODES = {"type": "1300", "unknown": "1300", "missing": "1400", "value": "1603"}
 
 
 class SparkPost(HttpProvider):
-    """Plays POST /api/v1/transmissions and GET /api/v1/account."""
+    """Plays POST /api/v1/transmissions, GET /api/v1/account and GET /api/v1/events/message."""
 
     name = "sparkpost"
     credentials = {"api_key": API_KEY}  # noqa: RUF012 - ClassVar in the base
     max_bytes = 20 * 1024 * 1024
+    voice = SparkPostVoice
 
     def check_route(self, method: str, path: str) -> None:
         if path not in ROUTES:
@@ -68,9 +71,7 @@ class SparkPost(HttpProvider):
 
     def receive(self, call: Call) -> Received:
         if call.method == "GET":
-            return Received(
-                Answer(200, as_json({"results": {"company_name": "Sandbox", "status": "active"}}))
-            )
+            return Received(self._look_up(call.path))
         _check_negotiation(call)
         data = parse_json(call.body, _not_json)
         try:
@@ -79,6 +80,16 @@ class SparkPost(HttpProvider):
             code = fault.kind if fault.kind.isdecimal() else CODES[fault.kind]
             raise Refused(_error(422, fault.text, code, str(fault))) from fault
         return _received(mail, len(mail.recipients))
+
+    def _look_up(self, path: str) -> Answer:
+        """What became of mails; or the account that is asked."""
+        if path.partition("?")[0] != sparkpost_lookup.PATH:
+            return Answer(200, as_json({"results": {"company_name": "Sandbox", "status": "active"}}))
+        try:
+            found = sparkpost_lookup.search(self.inbox, self.webhook.voice.tell, path, time.time())
+        except Fault as fault:
+            raise Refused(_error(400, "invalid params", CODES[fault.kind], str(fault))) from fault
+        return Answer(200, as_json(found))
 
     def read(self, entry: Entry) -> Mail:
         mail = _mail(parse_json(entry.raw or b"", _not_json))
@@ -196,9 +207,10 @@ def _address_to(mail: Mail, recipients: object) -> None:
     found = [
         _recipient(item, field) for field, item in checks.array(recipients, "recipients", MAX_RECIPIENTS)
     ]
-    mail.recipients = tuple(address.email for address, _ in found)
+    mail.recipients = tuple(address.email for address, _, _ in found)
+    mail.recipient_metadata = {address.email.lower(): own for address, _, own in found if own}
     shown: dict[str, Address] = {}
-    for address, header_to in found:
+    for address, header_to, _ in found:
         for named in header_to or (address,):
             shown.setdefault(named.email.lower(), named)
     mail.to = tuple(shown.values())
@@ -206,10 +218,11 @@ def _address_to(mail: Mail, recipients: object) -> None:
     mail.cc = _list(copy, "content.headers.Cc") if copy else ()
     mail.headers = {name: value for name, value in mail.headers.items() if name.lower() != "cc"}
     named_ones = {address.email.lower() for address in (*mail.to, *mail.cc)}
-    mail.bcc = tuple(address for address, _ in found if address.email.lower() not in named_ones)
+    mail.bcc = tuple(address for address, _, _ in found if address.email.lower() not in named_ones)
 
 
-def _recipient(item: object, field: str) -> tuple[Address, tuple[Address, ...]]:
+def _recipient(item: object, field: str) -> tuple[Address, tuple[Address, ...], dict[str, Any]]:
+    """Address, header_to and metadata of its own, which win over the transmission's."""
     data = checks.obj(item, field, RECIPIENT, ("address",))
     where = f"{field}.address"
     address = checks.obj(data["address"], where, {"email", "name", "header_to"}, ("email",))
@@ -219,10 +232,10 @@ def _recipient(item: object, field: str) -> tuple[Address, tuple[Address, ...]]:
     name = checks.line(address["name"], f"{where}.name", empty=True) if "name" in address else ""
     for tag_field, tag in checks.array(data.get("tags", []), f"{field}.tags", 10, 0):
         checks.line(tag, tag_field)
-    _limited(data.get("metadata", {}), f"{field}.metadata", MAX_METADATA_BYTES)
+    own = _limited(data.get("metadata", {}), f"{field}.metadata", MAX_METADATA_BYTES)
     _limited(data.get("substitution_data", {}), f"{field}.substitution_data", MAX_SUBSTITUTION_BYTES)
     header_to = _list(address["header_to"], f"{where}.header_to") if "header_to" in address else ()
-    return Address(email, name), header_to
+    return Address(email, name), header_to, own
 
 
 def _email(value: object, field: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -23,9 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from flute_server.sandbox import Sandbox, SandboxError, start
+from flute_server.sandbox.events import Event, Happening
 from flute_server.sandbox.examples import send
-from flute_server.sandbox.inbox import Entry, Inbox
+from flute_server.sandbox.inbox import Entry, Inbox, letters
 from flute_server.sandbox.mail import Address, Mail
+from flute_server.sandbox.poster import Batch, Outgoing, Poster, Verdict
 from flute_server.sandbox.run import choose_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,3 +183,68 @@ def test_inbox_keeps_who_and_which_ids_when_it_drops_bodies() -> None:
         True,
     )
     assert inbox.clear() == 3
+
+
+def test_a_mail_without_its_body_can_still_be_told_of() -> None:
+    inbox = Inbox(max_raw_bytes=1)
+    inbox.register("test", _read)
+    entry = _entry(b"long enough")
+    inbox.add(entry)
+    delivered = inbox.happened(entry, time.time())[-1]
+    assert (delivered.kind, delivered.letter.recipient) == ("delivered", "c@d.example")
+    assert delivered.letter.metadata == {"flute_id": "em_1"}
+    assert list(inbox.newest("test", "em_1")) == [entry]
+    assert list(inbox.newest("test", "em_2")) == []
+
+
+def _outgoing(number: int) -> Outgoing:
+    letter = letters(_entry(b""), Mail(Address("a@b.example")))[0]
+    return Outgoing("test", Event(Happening.DELIVERED, letter, 0, number))
+
+
+async def _settled(poster: Poster, items: list[Outgoing]) -> list[str]:
+    """The states, once none is pending."""
+    for item in items:
+        poster.put(item)
+    async with asyncio.timeout(10):
+        while any(item.state == "pending" for item in items):
+            await asyncio.sleep(0.01)
+    await poster.close()
+    return [item.state for item in items]
+
+
+async def _refuse(_: Batch) -> Verdict:
+    return Verdict("there", "500", taken=False)
+
+
+async def _accept(_: Batch) -> Verdict:
+    return Verdict("there", "200", taken=True)
+
+
+async def _break(_: Batch) -> Verdict:
+    raise KeyError("a bug")
+
+
+def test_an_event_is_given_up_in_the_end() -> None:
+    async def run() -> tuple[list[str], int]:
+        item = _outgoing(1)
+        return await _settled(Poster(_refuse, 1, give_up_after_s=0.2), [item]), item.tries
+
+    states, tries = asyncio.run(run())
+    assert states == ["given up"]
+    assert tries > 1
+
+
+def test_a_fault_of_ours_is_shown_with_its_event() -> None:
+    async def run() -> tuple[list[str], str]:
+        item = _outgoing(1)
+        return await _settled(Poster(_break, 1), [item]), item.status
+
+    assert asyncio.run(run()) == (["given up"], "sandbox error: KeyError('a bug')")
+
+
+def test_no_more_events_are_kept_than_fit() -> None:
+    async def run() -> list[str]:
+        return await _settled(Poster(_accept, 10, max_pending=3), [_outgoing(n) for n in range(5)])
+
+    assert asyncio.run(run()) == ["taken"] * 3 + ["given up"] * 2
