@@ -30,6 +30,7 @@ class ProviderEventKind(StrEnum):
 class ProviderEvent:
     """One event about one recipient, as far as the provider tells; unknown parts are empty.
 
+    time: when it happened; when it was read, if the provider does not say or cannot be right.
     key: what is the same when the provider repeats the event, and different otherwise. email_id, attempt_id
     and recipient_id are ours, as they came back in the provider's metadata. raw: the provider's own words.
     """

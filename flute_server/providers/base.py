@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from flute_server.domain.capability import Capabilities, objections
+from flute_server.domain.event import ProviderEvent
 from flute_server.domain.message import Handoff
 from flute_server.domain.outcome import SendResult
+
+# Longer than any mail is of interest, and short enough to be added to a time.
+NEVER = timedelta(days=36_500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Network:
     read_timeout_s bounds the wait for an answer once the mail has left; keep it above the slowest honest
     answer, for what times out here is ambiguous. allow_private lets tenants name private addresses;
     ca_file names certificate authorities to trust besides the usual ones. Both are the operator's choice,
-    never a tenant's.
+    never a tenant's. bounce_secret signs return paths (domain/verp.py); empty: none are made.
     """
 
     connect_timeout_s: float = 5.0
@@ -40,6 +45,7 @@ class Network:
     allow_private: bool = False
     max_connections: int = 32
     ca_file: str = ""
+    bounce_secret: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,55 @@ class CredentialError(ValueError):
         self.field = field
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """What a provider posted to us, untouched: its signature covers the raw body.
+
+    headers: with lower-case names.
+    """
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class WebhookRefused(Exception):
+    """Nothing proves that this came from the provider. The text says what is wrong and where to set it
+    right; it never holds a secret."""
+
+
+class WebhookMalformed(Exception):
+    """The body is not what this provider posts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What we know about a call whose answer was lost.
+
+    recipients: the addresses that matter; provider_message_id: empty unless some part of the answer came.
+    """
+
+    attempt_id: str
+    email_id: str
+    recipients: tuple[str, ...]
+    subject: str
+    start_time: datetime
+    provider_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Whether the provider has the mail: found None means that it cannot tell. The text says how we know.
+
+    A `found=False` holds from Provider.look_up_settles after the attempt on; earlier its index may lag.
+    events: what the provider told about the mail besides, as its webhook would have.
+    """
+
+    found: bool | None
+    text: str
+    provider_message_id: str = ""
+    events: tuple[ProviderEvent, ...] = ()
+
+
 class Provider(ABC):
     """A live connection to one provider account; safe to use from several threads at once."""
 
@@ -65,6 +120,9 @@ class Provider(ABC):
     name: ClassVar[str]
     fields: ClassVar[tuple[Field, ...]]
     capabilities: ClassVar[Capabilities]
+    webhooks: ClassVar[bool] = False
+    webhook_help: ClassVar[tuple[str, ...]] = ()  # the steps to set it up, one a line
+    look_up_settles: ClassVar[timedelta] = NEVER
 
     def __init__(self, credentials: Mapping[str, str], network: Network) -> None:
         self.credentials = self.validate(credentials)
@@ -91,6 +149,28 @@ class Provider(ABC):
     @abstractmethod
     def check(self) -> CredentialCheck:
         """Try the credentials with a call that sends nothing."""
+
+    def authenticate(self, request: WebhookRequest, now: datetime) -> None:
+        """Raises WebhookRefused unless the request proves to come from the provider."""
+        raise WebhookRefused(f"{self.name} posts no events")
+
+    def read_events(self, body: bytes) -> list[ProviderEvent]:
+        """The events of one call, in its order. An unknown one is kept as OTHER, a ping reads as none.
+
+        Raises WebhookMalformed, and nothing else, for whatever is not this provider's form.
+        """
+        raise WebhookMalformed(f"{self.name} posts no events")
+
+    def webhook_token(self, body: bytes) -> str:
+        """What a genuine call uses for one event only, where the signature does not cover the body.
+
+        The same token with another event's key is a forgery. Empty where all is covered, or nothing.
+        """
+        return ""
+
+    def look_up(self, trace: Trace) -> LookUp:
+        """Ask the provider whether it took this mail. What goes wrong is `found=None`, never an exception."""
+        return LookUp(None, f"{self.name} offers no way to look up a mail")
 
     @abstractmethod
     def close(self) -> None:

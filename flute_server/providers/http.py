@@ -17,9 +17,10 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -28,11 +29,12 @@ from urllib3.exceptions import HTTPError
 from flute_server import egress
 from flute_server.domain.message import Address, Attachment, Handoff, Message
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
-from flute_server.providers.base import CredentialCheck, CredentialError, Field, Network, Provider
+from flute_server.providers.base import NEVER, CredentialCheck, CredentialError, Field, Network, Provider
 from flute_server.providers.failures import Fault, Rule, judge
 from flute_server.providers.redaction import clip, redactor
 
 MAX_ANSWER = 64 * 1024
+MAX_FINDINGS = 960 * 1024  # of a look-up; egress ends an answer at 1 MiB
 LONGEST_WAIT_S = 86_400.0  # of Retry-After; beyond a day it is a mistake
 
 # Header fields that every API has fields for, or writes itself.
@@ -67,6 +69,12 @@ class HttpRequest:
     body: bytes = field(repr=False)
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    method: str = "POST"
+    max_answer: int = MAX_ANSWER
+
+    @classmethod
+    def to_ask(cls, path: str, query: Mapping[str, str]) -> HttpRequest:
+        return cls(f"{path}?{urlencode(query)}", b"", method="GET", max_answer=MAX_FINDINGS)
 
     @classmethod
     def of_json(cls, path: str, data: object) -> HttpRequest:
@@ -98,6 +106,7 @@ class HttpProvider(Provider):
     default_base_url: ClassVar[str]
     failures: ClassVar[tuple[Rule, ...]]
     repeats_headers: ClassVar[bool] = False  # can carry a header field twice
+    look_up_keeps: ClassVar[timedelta] = NEVER  # what it looks up in forgets older mails
 
     def __init__(self, credentials: Mapping[str, str], network: Network) -> None:
         super().__init__(credentials, network)
@@ -186,6 +195,10 @@ class HttpProvider(Provider):
             return CredentialCheck(ok=True, text=f"{self.name} accepts these credentials")
         return CredentialCheck(ok=False, text=f"{self.name} answers {answer.status}: {reply.text}")
 
+    def ask(self, path: str, query: Mapping[str, str]) -> HttpAnswer | Reply:
+        """A GET; a Reply when there is no answer to read."""
+        return self._call(HttpRequest.to_ask(path, query))
+
     def close(self) -> None:
         self._session.close()
 
@@ -206,7 +219,7 @@ class HttpProvider(Provider):
                 allow_redirects=False,
                 proxies={},
             )
-            return self._read(response)
+            return self._read(response, request.max_answer)
         except egress.NotSent as error:
             return self._failed(ErrorKind.UNREACHABLE, error)
         except (egress.AnswerLost, requests.RequestException, HTTPError, OSError) as error:
@@ -216,18 +229,20 @@ class HttpProvider(Provider):
     def _prepared(self, request: HttpRequest) -> requests.PreparedRequest:
         """What requests would prepare, without parsing and encoding the same things for every mail."""
         prepared = requests.PreparedRequest()
-        prepared.method = "POST"
+        prepared.method = request.method
         prepared.url = self._base_url + request.path
         own = {"Content-Type": request.content_type, "Content-Length": str(len(request.body))}
+        if request.method == "GET":
+            own = {}
         prepared.headers = CaseInsensitiveDict({**self._headers, **request.headers, **own})
-        prepared.body = request.body
+        prepared.body = request.body or None
         prepared.hooks = {"response": []}
         return prepared
 
-    def _read(self, response: requests.Response) -> HttpAnswer:
+    def _read(self, response: requests.Response, limit: int) -> HttpAnswer:
         raw = response.raw
         parts: list[bytes] = []
-        left = MAX_ANSWER
+        left = limit
         try:
             while left > 0 and (chunk := raw.read(left, decode_content=True)):
                 parts.append(chunk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 import requests.auth
@@ -12,10 +13,12 @@ from urllib3.fields import RequestField
 from urllib3.filepost import encode_multipart_formdata
 
 from flute_server.domain.capability import Capabilities
+from flute_server.domain.event import ProviderEvent
 from flute_server.domain.message import Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
+from flute_server.providers import lookups, mailgun_events
 from flute_server.providers.addressing import addressees, ascii_email, mailbox, mailboxes, named_recipients
-from flute_server.providers.base import CredentialError, Field
+from flute_server.providers.base import CredentialError, Field, LookUp, Trace, WebhookRequest
 from flute_server.providers.failures import SERVER_ERRORS, Fault, Rule
 from flute_server.providers.http import (
     RESERVED_HEADERS,
@@ -28,10 +31,13 @@ from flute_server.providers.http import (
 )
 from flute_server.providers.redaction import clip
 
+MAX_FOUND = 100  # events of one search; Mailgun gives up to 300
 MAX_TAGS = 3  # older documentation; the newer says 10, but a fourth was answered with 400
 MAX_TAG = 128
 MAX_OPTIONS = 16 * 1024  # octets of all o:, h: and v: fields together
 
+# Addresses that mean themselves in a search; there, others could be read as an expression.
+_PLAIN = re.compile(r"[A-Za-z0-9._+@-]+")
 _DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 
 
@@ -45,6 +51,7 @@ class Mailgun(HttpProvider):
         Field("api_key", "API key", secret=True, help="The account's key or a sending key of the domain."),
         Field("domain", "Sending domain", help="As it stands in Mailgun, for example mg.example.org."),
         base_url_field(default_base_url, "EU: https://api.eu.mailgun.net/v3."),
+        mailgun_events.KEY_FIELD,
     )
     capabilities = Capabilities(
         max_bytes=25 * 1024 * 1024,
@@ -53,6 +60,11 @@ class Mailgun(HttpProvider):
         # Delivered, though To is shown garbled (django-anymail): better than not at all.
         internationalized_recipient=True,
     )
+    webhooks = True
+    webhook_help = mailgun_events.HELP
+    # "Event Polling" advises to trust a page of events once it is half an hour old.
+    look_up_settles = timedelta(minutes=30)
+    look_up_keeps = timedelta(hours=23)  # a day on free plans
     # A failed authentication is plain text ("Forbidden"); other failures are {"message": ...}.
     failures = (
         Rule(ErrorKind.TOO_LARGE, status=400, says=r"too many recipients|max(imum)?\b.{0,20}\brecipients"),
@@ -95,8 +107,8 @@ class Mailgun(HttpProvider):
         return requests.auth._basic_auth_str("api", self.credentials["api_key"])
 
     @property
-    def _path(self) -> str:
-        return f"/{quote(self.credentials['domain'], safe='')}/messages"
+    def _domain(self) -> str:
+        return quote(self.credentials["domain"], safe="")
 
     def empty_send(self) -> HttpRequest:
         return self._form([("o:testmode", "yes")], [])
@@ -115,7 +127,7 @@ class Mailgun(HttpProvider):
 
     def _form(self, fields: Iterable[tuple[str, str]], files: list[RequestField]) -> HttpRequest:
         body, content_type = encode_multipart_formdata([*fields, *files])
-        return HttpRequest(self._path, body, content_type)
+        return HttpRequest(f"/{self._domain}/messages", body, content_type)
 
     def accepted(self, answer: HttpAnswer, handoff: Handoff) -> SendResult | None:
         """Events carry the id without its angle brackets."""
@@ -134,6 +146,47 @@ class Mailgun(HttpProvider):
         if not text:
             return []
         return [Fault(answer.status, text=text, named=named_recipients(handoff, text))]
+
+    def authenticate(self, request: WebhookRequest, now: datetime) -> None:
+        mailgun_events.authenticate(self.credentials["webhook_signing_key"], request.body, now)
+
+    def read_events(self, body: bytes) -> list[ProviderEvent]:
+        return mailgun_events.read(body)
+
+    def webhook_token(self, body: bytes) -> str:
+        return mailgun_events.token(body)
+
+    def look_up(self, trace: Trace) -> LookUp:
+        """documentation.mailgun.com, "Events": there is no documented filter for our variables.
+
+        By the id if we have it, else by one recipient (whose case it may or may not keep), then by the id
+        found, for what became of all recipients.
+        """
+        if trace.provider_message_id:
+            return self._search(trace, {"message-id": trace.provider_message_id})
+        found = LookUp(None, "Mailgun finds mails by recipient, and none can be asked for")
+        plain = [email for email in map(ascii_email, trace.recipients) if _PLAIN.fullmatch(email)]
+        for email in dict.fromkeys([*plain[:1], *(email.lower() for email in plain[:1])]):
+            found = self._search(trace, {"recipient": email})
+            if found.found is not False:
+                break
+        if not found.found or len(trace.recipients) == 1:
+            return found
+        everybody = self._search(trace, {"message-id": found.provider_message_id})
+        return everybody if everybody.found else found
+
+    def _search(self, trace: Trace, filters: Mapping[str, str]) -> LookUp:
+        begin, end = lookups.window(trace)
+        asked = {
+            "begin": str(int(begin.timestamp())),
+            "end": str(int(end.timestamp())),
+            "limit": str(MAX_FOUND),
+            **filters,
+        }
+        answer = lookups.ask(self, f"/{self._domain}/events", asked, "items")
+        if isinstance(answer, LookUp):
+            return answer
+        return lookups.conclude(self, trace, mailgun_events.searched(answer), MAX_FOUND)
 
 
 def _fields(handoff: Handoff) -> Iterator[tuple[str, str]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from flute_server.domain.capability import Capabilities
+from flute_server.domain.event import ProviderEvent
 from flute_server.domain.message import Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
-from flute_server.providers.addressing import addressees, mailbox, mailboxes, named_recipients
-from flute_server.providers.base import Field
+from flute_server.providers import lookups, postmark_events
+from flute_server.providers.addressing import addressees, ascii_email, mailbox, mailboxes, named_recipients
+from flute_server.providers.base import Field, LookUp, Trace, WebhookRequest
 from flute_server.providers.failures import SERVER_ERRORS, Fault, Rule, codes
 from flute_server.providers.http import (
     RESERVED_HEADERS,
@@ -21,9 +25,11 @@ from flute_server.providers.http import (
     our_ids,
     text_of,
 )
+from flute_server.providers.webhooks import basic_fields, check_basic, check_basic_fields
 
 MAX_SUBJECT = 2000
 MAX_BODY = 5 * 1024 * 1024
+MAX_FOUND = 10  # messages of one search; an attempt makes one
 
 _INACTIVE = re.compile(r"inactive", re.IGNORECASE)
 
@@ -44,6 +50,7 @@ class Postmark(HttpProvider):
             help="The stream's id; broadcasts need a stream of their own.",
         ),
         base_url_field(default_base_url),
+        *basic_fields("Postmark"),
     )
     capabilities = Capabilities(
         max_bytes=10 * 1024 * 1024,
@@ -51,6 +58,11 @@ class Postmark(HttpProvider):
         forbidden_headers=RESERVED_HEADERS,
     )
     repeats_headers = True
+    webhooks = True
+    webhook_help = postmark_events.HELP
+    # Its activity shows a mail within seconds; how late it may be is not documented.
+    look_up_settles = timedelta(minutes=5)
+    look_up_keeps = timedelta(days=7)  # 45 by default, 7 to 365 by the server's settings
     # ErrorCode decides; the status only where there is none. 300 is about any field, which its text names.
     failures = (
         Rule(ErrorKind.AUTH, codes=codes(10)),
@@ -71,6 +83,12 @@ class Postmark(HttpProvider):
         Rule(ErrorKind.RATE, status=429),
         Rule(ErrorKind.SERVER, status=SERVER_ERRORS),
     )
+
+    @classmethod
+    def validate(cls, credentials: Mapping[str, str]) -> dict[str, str]:
+        values = super().validate(credentials)
+        check_basic_fields(values)
+        return values
 
     def authorization(self) -> dict[str, str]:
         return {"X-Postmark-Server-Token": self.credentials["server_token"]}
@@ -136,6 +154,47 @@ class Postmark(HttpProvider):
                 named=named_recipients(handoff, text),
             )
         ]
+
+    def authenticate(self, request: WebhookRequest, now: datetime) -> None:
+        check_basic(request.headers, self.credentials, self.name)
+
+    def read_events(self, body: bytes) -> list[ProviderEvent]:
+        return postmark_events.read(body)
+
+    def look_up(self, trace: Trace) -> LookUp:
+        """postmarkapp.com/developer/api/messages-api, "Outbound message search"; its filter by one metadata
+        field is in the vendor's support article 1125."""
+        asked = {
+            "count": str(MAX_FOUND),
+            "offset": "0",
+            "metadata_flute_attempt": trace.attempt_id,
+            "messagestream": self.credentials["message_stream"],
+        }
+        answer = lookups.ask(self, "/messages/outbound", asked, "Messages")
+        if isinstance(answer, LookUp):
+            return answer
+        ours = [message for message in answer if _attempt(message) == trace.attempt_id]
+        if ours:
+            return _found(ours[0], trace)
+        if answer:
+            return LookUp(None, "Postmark answered with other mails than the one that was asked for")
+        return lookups.not_found(self, trace)
+
+
+def _found(message: dict[str, Any], trace: Trace) -> LookUp:
+    """It has the mail; inactive addresses may have been left out of it."""
+    message_id = text_of(message.get("MessageID"))
+    listed = message.get("Recipients")
+    taken = {text_of(address).lower() for address in listed} if isinstance(listed, list) else set()
+    wanted = {ascii_email(address).lower() for address in trace.recipients}
+    if taken and wanted and not taken & wanted:
+        return LookUp(None, f"Postmark has the mail as {message_id}, but to others", message_id)
+    return LookUp(True, f"Postmark has the mail as {message_id}", message_id)
+
+
+def _attempt(message: dict[str, Any]) -> str:
+    metadata = message.get("Metadata")
+    return text_of(metadata.get("flute_attempt")) if isinstance(metadata, dict) else ""
 
 
 def _attachment(attachment: Attachment) -> dict[str, str]:

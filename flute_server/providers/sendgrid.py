@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from flute_server.domain.capability import Capabilities
+from flute_server.domain.event import ProviderEvent
 from flute_server.domain.message import Address, Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
+from flute_server.providers import sendgrid_events
 from flute_server.providers.addressing import Addressees, addressees, ascii_email, named_recipients, quoted
-from flute_server.providers.base import Field
+from flute_server.providers.base import Field, WebhookRequest
 from flute_server.providers.failures import SERVER_ERRORS, Fault, Rule
 from flute_server.providers.http import (
     LONGEST_WAIT_S,
@@ -41,6 +45,7 @@ class SendGrid(HttpProvider):
     fields = (
         Field("api_key", "API key", secret=True, help="Needs the right Mail Send; begins with SG."),
         base_url_field(default_base_url, "EU subusers: https://api.eu.sendgrid.com/v3."),
+        sendgrid_events.KEY_FIELD,
     )
     capabilities = Capabilities(
         max_bytes=30 * 1024 * 1024,
@@ -63,6 +68,22 @@ class SendGrid(HttpProvider):
         Rule(ErrorKind.RATE, status=429),
         Rule(ErrorKind.SERVER, status=SERVER_ERRORS),
     )
+
+    webhooks = True
+    webhook_help = sendgrid_events.HELP
+
+    @classmethod
+    def validate(cls, credentials: Mapping[str, str]) -> dict[str, str]:
+        values = super().validate(credentials)
+        if values["webhook_public_key"]:
+            sendgrid_events.public_key(values["webhook_public_key"])
+        return values
+
+    def authenticate(self, request: WebhookRequest, now: datetime) -> None:
+        sendgrid_events.authenticate(self.credentials["webhook_public_key"], request, now)
+
+    def read_events(self, body: bytes) -> list[ProviderEvent]:
+        return sendgrid_events.read(body)
 
     def authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.credentials['api_key']}"}

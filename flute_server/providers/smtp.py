@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 
+from flute_server.domain import verp
 from flute_server.domain.capability import Capabilities
 from flute_server.domain.message import Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
@@ -30,6 +31,8 @@ _QUEUE_ID = re.compile(
     r"|^(?:2\.\d\.\d )?Ok ([0-9a-f][0-9a-f-]{15,})|([\w.-]{6,}) - gsmtp",
     re.IGNORECASE,
 )
+
+_DOMAIN = re.compile(r"(?=.{1,180}\Z)(?:[a-z0-9-]{1,63}\.)+[a-z0-9-]{1,63}", re.IGNORECASE | re.ASCII)
 
 # providers.md 5.4. `field` is the stage, `codes` the enhanced status code (RFC 3463). It is the relay that
 # speaks: its 5.7.x is about us and it, so that another provider may well take the mail.
@@ -104,6 +107,13 @@ class Smtp(Provider):
         Field("username", "User name", required=False, help="Leave empty when the server wants no login."),
         Field("password", "Password", secret=True, required=False),
         Field("ehlo_name", "Our name in EHLO", required=False, help="Only if the server insists on one."),
+        Field(
+            "bounce_domain",
+            "Domain for bounces",
+            required=False,
+            help="A domain whose MX leads to `flute bounces`, best one below the FROM domain (for SPF and "
+            "DMARC). Empty: bounces go to the sender, and Flute does not see them.",
+        ),
     )
     capabilities = Capabilities(
         max_bytes=50 * 1024 * 1024,  # the server's own SIZE is asked when connected
@@ -148,11 +158,13 @@ class Smtp(Provider):
             raise CredentialError(missing, "user name and password are needed both or not at all")
         if not re.fullmatch(r"[\w.:\[\]-]*", values["ehlo_name"], re.ASCII):
             raise CredentialError("ehlo_name", "ehlo_name is a host name")
+        if values["bounce_domain"] and not _DOMAIN.fullmatch(values["bounce_domain"]):
+            raise CredentialError("bounce_domain", "bounce_domain is a domain such as bounces.example.org")
         return values
 
     def send(self, handoff: Handoff) -> SendResult:
         try:
-            envelope = _envelope(handoff, time.time())
+            envelope = _envelope(handoff, time.time(), self._return_path(handoff))
         except mime.UnsafeHeader as error:
             return SendResult(Reply(ErrorKind.MESSAGE, text=clip(str(error))))
         try:
@@ -178,6 +190,14 @@ class Smtp(Provider):
             sessions, self._idle = self._idle, []
         for session in sessions:
             session.close()
+
+    def _return_path(self, handoff: Handoff) -> str:
+        """Where bounces go, an address that none but us can make; empty: to the sender itself."""
+        domain, secret = self.credentials["bounce_domain"], self.network.bounce_secret
+        if not domain or not secret:
+            return ""
+        ids = {recipient.id for recipient in handoff.recipients}
+        return verp.return_path(secret, handoff.attempt_id, ids.pop() if len(ids) == 1 else verp.ALL, domain)
 
     def _transact(self, envelope: Envelope) -> tuple[SmtpReply, dict[str, SmtpReply]]:
         session = self._kept()
@@ -259,12 +279,12 @@ def _stale(error: Refused | Broken) -> bool:
     return error.reply.stage == "sender" and error.reply.code == 421
 
 
-def _envelope(handoff: Handoff, now: float) -> Envelope:
+def _envelope(handoff: Handoff, now: float, return_path: str) -> Envelope:
     content = mime.build(handoff, now)
-    sender = ascii_email(handoff.message.sender.email)
+    sender = return_path or ascii_email(handoff.message.sender.email)
     recipients = tuple(dict.fromkeys(ascii_email(r.address.email) for r in handoff.recipients))
     for address in (sender, *recipients):
         if any(c in address for c in "\r\n\0<> "):
             raise mime.UnsafeHeader("an address holds a character that it cannot have")
     utf8 = not (content.isascii() and sender.isascii() and all(map(str.isascii, recipients)))
-    return Envelope(sender, recipients, content, utf8)
+    return Envelope(sender, recipients, content, utf8, handoff.attempt_id if return_path else "")

@@ -39,12 +39,16 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What one transaction carries. `utf8`: an address in it cannot be written in ASCII."""
+    """What one transaction carries. `utf8`: an address in it cannot be written in ASCII.
+
+    envelope_id: what delivery reports repeat (RFC 3461 section 4.4); empty: none are asked for.
+    """
 
     sender: str
     recipients: tuple[str, ...]
     content: bytes = field(repr=False)
     utf8: bool = False
+    envelope_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ class Session:
         with self._watch():
             self._need(envelope)
             self._say("sender", "MAIL", f"FROM:<{envelope.sender}>{self._options(envelope)}")
-            refused = self._recipients(envelope.recipients)
+            refused = self._recipients(envelope)
             if len(refused) == len(envelope.recipients):
                 return next(iter(refused.values())), refused
             self._say("data", "DATA", expected=354)
@@ -203,13 +207,20 @@ class Session:
 
     def _options(self, envelope: Envelope) -> str:
         size = f" SIZE={len(envelope.content)}" if self._link.has_extn("size") else ""
-        return size + (" SMTPUTF8" if envelope.utf8 else "")
+        reports = f" RET=HDRS ENVID={_xtext(envelope.envelope_id)}" if self._reports(envelope) else ""
+        return size + (" SMTPUTF8" if envelope.utf8 else "") + reports
 
-    def _recipients(self, recipients: tuple[str, ...]) -> dict[str, SmtpReply]:
+    def _reports(self, envelope: Envelope) -> bool:
+        """Whether to ask for delivery reports (RFC 3461)."""
+        return bool(envelope.envelope_id) and self._link.has_extn("dsn")
+
+    def _recipients(self, envelope: Envelope) -> dict[str, SmtpReply]:
         refused = {}
         self._stage = "recipient"
-        for address in recipients:
-            reply = _reply("recipient", *self._link.docmd("RCPT", f"TO:<{address}>"))
+        asked = self._reports(envelope)
+        for address in envelope.recipients:
+            options = _notify(address) if asked else ""
+            reply = _reply("recipient", *self._link.docmd("RCPT", f"TO:<{address}>{options}"))
             if reply.code == 421:  # the session ends here, so nobody gets anything
                 raise Refused(reply)
             if not reply.positive:
@@ -294,6 +305,17 @@ class _Link(smtplib.SMTP):
 def _reply(stage: str, code: int, text: bytes | str) -> SmtpReply:
     said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return SmtpReply(stage, code, " ".join(said.split()))
+
+
+def _notify(address: str) -> str:
+    """Reports of failure and delay, naming the address as we know it (RFC 3461 sections 4.1 and 4.2)."""
+    original = f" ORCPT=rfc822;{_xtext(address)}" if address.isascii() else ""
+    return f" NOTIFY=FAILURE,DELAY{original}"
+
+
+def _xtext(text: str) -> str:
+    """RFC 3461 section 4."""
+    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
 
 
 def _base64(text: str) -> str:

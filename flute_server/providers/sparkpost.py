@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from flute_server.domain.capability import Capabilities
+from flute_server.domain.event import ProviderEvent
 from flute_server.domain.message import Address, Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
+from flute_server.providers import lookups, sparkpost_events
 from flute_server.providers.addressing import ascii_email, mailboxes, named_recipients
-from flute_server.providers.base import Field
+from flute_server.providers.base import Field, LookUp, Trace, WebhookRequest
 from flute_server.providers.failures import SERVER_ERRORS, Fault, Rule, codes
 from flute_server.providers.http import (
     RESERVED_HEADERS,
@@ -21,9 +25,13 @@ from flute_server.providers.http import (
     our_ids,
     text_of,
 )
+from flute_server.providers.webhooks import basic_fields, check_basic, check_basic_fields
 
 MAX_CAMPAIGN = 64  # octets
 MAX_FILENAME = 255  # octets
+MAX_FOUND = 300  # events of one search
+MAX_ASKED = 5  # addresses of one search: each of a transmission shows what became of it
+LOOKED_FOR = "injection,delivery,delay,bounce,policy_rejection,generation_failure,generation_rejection"
 
 
 class SparkPost(HttpProvider):
@@ -33,8 +41,14 @@ class SparkPost(HttpProvider):
     name = "SparkPost"
     default_base_url = "https://api.sparkpost.com/api/v1"
     fields = (
-        Field("api_key", "API key", secret=True, help="Needs the right Transmissions: Read/Write."),
+        Field(
+            "api_key",
+            "API key",
+            secret=True,
+            help="Needs the right Transmissions: Read/Write, and Events Search: Read-only to look up mails.",
+        ),
         base_url_field(default_base_url, "EU: https://api.eu.sparkpost.com/api/v1."),
+        *basic_fields("SparkPost"),
     )
     capabilities = Capabilities(
         max_bytes=20 * 1024 * 1024,
@@ -44,6 +58,11 @@ class SparkPost(HttpProvider):
         internationalized_recipient=True,
         separates_envelope=True,
     )
+    webhooks = True
+    webhook_help = sparkpost_events.HELP
+    # A search ends one minute ago unless told otherwise; how late an event may be is not documented.
+    look_up_settles = timedelta(minutes=15)
+    look_up_keeps = timedelta(days=9)  # 10
     # 420 is not a standard status: a sending limit is used up, nothing was sent. 1502 is a 400 that asks for
     # another try. A 401 or 403 may come without a code.
     failures = (
@@ -73,6 +92,12 @@ class SparkPost(HttpProvider):
         Rule(ErrorKind.RATE, status=429),
         Rule(ErrorKind.SERVER, status=SERVER_ERRORS),
     )
+
+    @classmethod
+    def validate(cls, credentials: Mapping[str, str]) -> dict[str, str]:
+        values = super().validate(credentials)
+        check_basic_fields(values)
+        return values
 
     def authorization(self) -> dict[str, str]:
         """The bare key: SparkPost wants no scheme word."""
@@ -138,6 +163,30 @@ class SparkPost(HttpProvider):
             named = named_recipients(handoff, text)
             found.append(Fault(answer.status, code=text_of(error.get("code")), text=text, named=named))
         return found
+
+    def authenticate(self, request: WebhookRequest, now: datetime) -> None:
+        check_basic(request.headers, self.credentials, self.name)
+
+    def read_events(self, body: bytes) -> list[ProviderEvent]:
+        return sparkpost_events.read(body)
+
+    def look_up(self, trace: Trace) -> LookUp:
+        """developers.sparkpost.com/api/events, "Search for Message Events"; no filter for metadata."""
+        begin, end = lookups.window(trace)
+        asked = {
+            "from": f"{begin:%Y-%m-%dT%H:%M:%SZ}",
+            "to": f"{end:%Y-%m-%dT%H:%M:%SZ}",
+            "per_page": str(MAX_FOUND),
+            "events": LOOKED_FOR,
+        }
+        if trace.provider_message_id:
+            asked["transmissions"] = trace.provider_message_id
+        else:
+            asked["recipients"] = ",".join(ascii_email(a).lower() for a in trace.recipients[:MAX_ASKED])
+        answer = lookups.ask(self, "/events/message", asked, "results")
+        if isinstance(answer, LookUp):
+            return answer
+        return lookups.conclude(self, trace, sparkpost_events.searched(answer), MAX_FOUND)
 
 
 def _texts(errors: list[dict[str, Any]]) -> str:
