@@ -171,6 +171,26 @@ class Stack:
         """A new account with an environment that routes through these sandbox providers, in order."""
         return Tenant.create(self, slugs or ("sendgrid", "postmark"), settings)
 
+    def listen(self, tenant: Tenant, *slugs: str, **settings: str) -> None:
+        """Let the sandbox's providers post their events to this tenant's provider accounts."""
+        client = self.client
+        for slug in slugs:
+            keys = self.sandbox.webhook(slug)
+            secret = "a-webhook-password"
+            basic = {"username": "flute", "password": secret}
+            credentials, sandbox_settings = {
+                "sendgrid": ({"webhook_public_key": keys.get("public_key", "")}, {}),
+                "mailgun": ({"webhook_signing_key": keys.get("signing_key", "")}, {}),
+            }.get(slug, ({"webhook_password": secret}, basic))
+            account = provider_account_service_pb2.ProviderAccount(
+                id=tenant.provider_accounts[slug], credentials=credentials
+            )
+            request = provider_account_service_pb2.UpdateProviderAccountRequest(provider_account=account)
+            row = client.call(client.provider_accounts.UpdateProviderAccount, request)
+            self.sandbox.set_webhook(
+                slug, self.web_address + row.webhook_path, **sandbox_settings, **settings
+            )
+
     def credentials(self, slug: str) -> dict[str, str]:
         """What a provider account at the sandbox needs."""
         there = self.sandbox.credentials(slug)

@@ -13,6 +13,8 @@ import grpc
 from flute.v1.email_pb2 import Email, EmailContent
 from flute.v1.email_service_pb2 import GetEmailRequest, SendEmailRequest
 from flute.v1.email_service_pb2_grpc import EmailServiceStub
+from flute.v1.event_service_pb2 import IngestWebhookRequest
+from flute.v1.event_service_pb2_grpc import EventServiceStub
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
@@ -73,6 +75,15 @@ class FluteClient:
         """One mail; without a token the server masks it."""
         return self._call(self._connect().email.GetEmail, GetEmailRequest(id=email_id), token, request_id)
 
+    def ingest_webhook(
+        self, provider: str, provider_account_id: str, headers: dict[str, str], body: bytes, request_id: str
+    ) -> None:
+        """Pass a provider's call on, untouched. Returning means that it is stored durably."""
+        request = IngestWebhookRequest(
+            provider=provider, provider_account_id=provider_account_id, headers=headers, body=body
+        )
+        self._call(self._connect().events.IngestWebhook, request, "", request_id)
+
     def is_serving(self) -> bool:
         """Whether the server answers. One without a health service is taken to be well: it answered."""
         try:
@@ -115,6 +126,7 @@ class _Connection:
         self.pid = os.getpid()
         self.channel = _channel(config)
         self.email = EmailServiceStub(self.channel)
+        self.events = EventServiceStub(self.channel)
         # Spelled out: the annotations of the generated stub do not know its methods.
         self.check_health = self.channel.unary_unary(
             "/grpc.health.v1.Health/Check",

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
 
 from flute_server.config import Config, ConfigError
-from flute_server.sending.wake import QUEUE
+from flute_server.sending.wake import QUEUES
 from workers import process
 
 log = logging.getLogger("workers")
@@ -51,7 +51,7 @@ def _work(config: Config) -> None:
     # Of its own: RQ sets a long time-out on the connection with which it waits for jobs.
     redis = Redis.from_url(config.redis_url)
     try:
-        worker = Worker([Queue(QUEUE, connection=redis)], connection=redis)
+        worker = Worker([Queue(name, connection=redis) for name in QUEUES], connection=redis)
         log.info("worker %s is ready", worker.name)
         worker.work(logging_level="WARNING")
     except RedisError as error:

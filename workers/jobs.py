@@ -8,3 +8,8 @@ from workers import process
 def deliver() -> None:
     """Deliver what is due."""
     process.deliverer().drain()
+
+
+def ingest() -> None:
+    """Read what providers told."""
+    process.reader().drain()

@@ -11,10 +11,29 @@ from flute_server import addresses
 from flute_server.admin.find import find, required_name
 from flute_server.admin.paging import page
 from flute_server.errors import AlreadyExists, FailedPrecondition, Violation, invalid
-from flute_server.models import Account, AmbiguityPolicy, Email, Environment, db
+from flute_server.models import (
+    Account,
+    AmbiguityPolicy,
+    DelayPolicy,
+    Email,
+    Environment,
+    ProviderAccount,
+    Route,
+    db,
+)
+from flute_server.providers.base import Provider
+from flute_server.providers.registry import PROVIDERS
 
 WAITS_S = range(60, 7 * 24 * 3600 + 1)
-CHANGEABLE = frozenset({"name", "allow_subdomains", "on_ambiguous", "ambiguity_wait", "give_up_after"})
+CHANGEABLE = frozenset(
+    {"name", "allow_subdomains", "on_ambiguous", "ambiguity_wait", "give_up_after", "on_delay"}
+)
+CARRIES = {
+    "internationalized_sender": "sender addresses with non-ASCII local parts",
+    "internationalized_recipient": "recipient addresses with non-ASCII local parts",
+    "multiple_reply_to": "several Reply-To addresses",
+    "tracking": "open and click tracking",
+}
 
 
 def create(account_id: str, name: str, domain: str, settings: Mapping[str, Any]) -> Environment:
@@ -51,6 +70,8 @@ def change(environment: Environment, settings: Mapping[str, Any]) -> None:
             setattr(environment, f"{name}_s", _wait(name, value))
         elif name == "on_ambiguous":
             environment.on_ambiguous = AmbiguityPolicy(value)
+        elif name == "on_delay":
+            environment.on_delay = DelayPolicy(value)
         elif name == "allow_subdomains":
             environment.allow_subdomains = bool(value)
         else:
@@ -73,6 +94,44 @@ def delete(id_: str) -> None:
 def list_page(account_id: str, size: int, token: str) -> tuple[list[Environment], str]:
     account = find(Account, account_id)
     return page(select(Environment).where(Environment.account_id == account.id), Environment, size, token)
+
+
+def warnings(environment: Environment) -> list[str]:
+    """What its routes cannot carry, or what keeps them from failing over."""
+    query = (
+        select(Route, ProviderAccount)
+        .join(ProviderAccount, ProviderAccount.id == Route.provider_account_id)
+        .where(Route.environment_id == environment.id)
+        .order_by(Route.position)
+    )
+    rows = [(route, account) for route, account in db.session.execute(query) if not route.disabled]
+    found = []
+    if not rows:
+        found.append("there is no route in use: mail is refused or waits until there is one")
+    if len(rows) == 1:
+        found.append("there is one route: nothing can take over when it fails")
+    return found + _unequal([(account.name, PROVIDERS[account.provider]) for _, account in rows])
+
+
+def _unequal(providers: list[tuple[str, type[Provider]]]) -> list[str]:
+    """What some of these providers carry and others do not, so that such a mail has fewer routes."""
+    found = []
+    for name, provider in providers:
+        cannot = [
+            text
+            for attribute, text in CARRIES.items()
+            if not getattr(provider.capabilities, attribute)
+            and any(getattr(other.capabilities, attribute) for _, other in providers)
+        ]
+        if cannot:
+            found.append(f"{name} does not carry {', '.join(cannot)}: such mail takes another route")
+    if providers:
+        least = min(provider.capabilities.max_bytes for _, provider in providers)
+        most = max(provider.capabilities.max_bytes for _, provider in providers)
+        if least < most:
+            small = ", ".join(n for n, p in providers if p.capabilities.max_bytes == least)
+            found.append(f"{small} takes mails of up to {least // 1024 // 1024} MB, fewer than the others")
+    return found
 
 
 def _free_name(environment: Environment, name: str) -> str:

@@ -6,16 +6,18 @@ import uuid
 from typing import TypeVar
 
 from flute_server.errors import Violation, invalid, not_found
-from flute_server.models import Account, ApiKey, Environment, ProviderAccount, Route, db
+from flute_server.models import Account, Alert, ApiKey, Environment, ProviderAccount, Route, Suppression, db
 
-Row = TypeVar("Row", Account, ApiKey, Environment, ProviderAccount, Route)
+Row = TypeVar("Row", Account, Alert, ApiKey, Environment, ProviderAccount, Route, Suppression)
 
 _KINDS = {
     Account: "account",
+    Alert: "alert",
     ApiKey: "API key",
     Environment: "environment",
     ProviderAccount: "provider account",
     Route: "route",
+    Suppression: "suppression",
 }
 
 

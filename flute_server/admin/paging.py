@@ -12,12 +12,12 @@ from typing import TypeVar
 from sqlalchemy import Select, tuple_
 
 from flute_server.errors import Violation, invalid
-from flute_server.models import Account, ApiKey, Environment, ProviderAccount, db
+from flute_server.models import Account, Alert, ApiKey, Environment, ProviderAccount, Suppression, db
 
 DEFAULT_PAGE = 100
 LARGEST_PAGE = 1000
 
-Row = TypeVar("Row", Account, ApiKey, Environment, ProviderAccount)
+Row = TypeVar("Row", Account, Alert, ApiKey, Environment, ProviderAccount, Suppression)
 
 
 def page(query: Select[Row], table: type[Row], size: int, token: str) -> tuple[list[Row], str]:

@@ -10,7 +10,7 @@ from flute_server.admin.find import find, required_name
 from flute_server.admin.paging import page
 from flute_server.config import Config
 from flute_server.errors import AlreadyExists, FailedPrecondition, Violation, invalid
-from flute_server.models import Account, Attempt, Breaker, ProviderAccount, Route, db
+from flute_server.models import Account, Attempt, ProviderAccount, Route, db
 from flute_server.providers.base import CredentialCheck, CredentialError, Network, Provider
 from flute_server.providers.registry import PROVIDERS, connect
 from flute_server.vault import vault
@@ -33,7 +33,7 @@ def create(
 
 
 def update(config: Config, id_: str, name: str, credentials: Mapping[str, str]) -> ProviderAccount:
-    """Replace what is given; an empty credential keeps the stored one. The breaker starts anew."""
+    """Replace what is given; an empty credential keeps the stored one."""
     row = find(ProviderAccount, id_)
     if name.strip() and name.strip() != row.name:
         row.name = _free_name(row.account_id, required_name("provider_account.name", name))
@@ -43,8 +43,6 @@ def update(config: Config, id_: str, name: str, credentials: Mapping[str, str]) 
         merged = {**secrets.open(row.credentials), **given}
         row.credentials = secrets.seal(_validated(PROVIDERS[row.provider], merged))
         row.revision += 1
-    if breaker := db.session.get(Breaker, row.id):
-        db.session.delete(breaker)
     db.session.commit()
     return row
 

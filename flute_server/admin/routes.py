@@ -11,15 +11,19 @@ from flute_server.errors import AlreadyExists, FailedPrecondition, Violation, in
 from flute_server.models import Environment, ProviderAccount, Route, db
 
 MAX_ROUTES = 20
-RANGES = {"position": range(1, 10_001), "weight": range(1, 1001)}
+RANGES = {
+    "position": range(1, 10_001),
+    "weight": range(1, 1001),
+    "max_per_second": range(100_001),
+    "max_per_day": range(1_000_000_001),
+}
 
 
-def create(
-    environment_id: str, provider_account_id: str, position: int, weight: int, disabled: bool
-) -> Route:
+def create(environment_id: str, provider_account_id: str, settings: Mapping[str, int]) -> Route:
     """Add a provider account to an environment of the same account.
 
-    position 0: after the last one; weight 0: 1. Raises InvalidArgument, NotFound, AlreadyExists.
+    settings: any of RANGES, disabled and authenticated; position 0: after the last one; weight 0: 1; a cap
+    of 0: none. Raises InvalidArgument, NotFound, AlreadyExists, FailedPrecondition.
     """
     environment = find(Environment, environment_id)
     provider_account = find(ProviderAccount, provider_account_id)
@@ -33,14 +37,15 @@ def create(
         raise FailedPrecondition("TOO_MANY_ROUTES", f"an environment has at most {MAX_ROUTES} routes")
     last = max((route.position for route in existing), default=0)
     route = Route(environment_id=environment.id, provider_account_id=provider_account.id)
-    _change(route, {"position": position or last + 1, "weight": weight or 1, "disabled": disabled})
+    position, weight = settings.get("position") or last + 1, settings.get("weight") or 1
+    _change(route, {**settings, "position": position, "weight": weight})
     db.session.add(route)
     db.session.commit()
     return route
 
 
 def update(id_: str, settings: Mapping[str, int]) -> Route:
-    """Change any of position, weight and disabled."""
+    """Change any of RANGES, disabled and authenticated."""
     route = find(Route, id_)
     _change(route, settings)
     db.session.commit()
@@ -61,13 +66,13 @@ def list_all(environment_id: str) -> list[Route]:
 
 def _change(route: Route, settings: Mapping[str, int]) -> None:
     for name, value in settings.items():
-        if name == "disabled":
-            route.disabled = bool(value)
+        if name in {"disabled", "authenticated"}:
+            setattr(route, name, bool(value))
         elif name not in RANGES:
-            text = "cannot be changed; what can be: position, weight, disabled"
+            text = f"cannot be changed; what can be: {', '.join(RANGES)}, disabled, authenticated"
             raise invalid([Violation(f"update_mask.{name}", text)])
         elif value not in RANGES[name]:
             limits = RANGES[name]
             raise invalid([Violation(f"route.{name}", f"{limits.start} to {limits.stop - 1:,}")])
         else:
-            setattr(route, name, value)
+            setattr(route, name, value or None)

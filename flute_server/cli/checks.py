@@ -16,12 +16,14 @@ from typing import Any
 import psycopg
 from cryptography.fernet import Fernet
 from flute.v1.account_service_pb2 import ListAccountsRequest
+from flute.v1.alert_service_pb2 import ListAlertsRequest
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.worker import BaseWorker
 from sqlalchemy.exc import SQLAlchemyError
 
+from flute_server.cli.common import printable
 from flute_server.cli.processes import database_trouble
 from flute_server.config import Config
 from flute_server.local.client import Client, RpcFailed
@@ -38,12 +40,13 @@ _DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report."""
+    """One line of the report. A hint is no fault of the installation, but somebody should look at it."""
 
     what: str
     ok: bool
     text: str
     mend: str = ""
+    hint: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def grpc_server(patient: Patient) -> Iterator[Finding]:
         yield Finding("gRPC", False, f"no answer at {address}", "start it: flute server (or flute up)")
         return
     try:
-        with Client(address, patient.config.service_token, os.environ.get("FLUTE_GRPC_TLS_CA", "")) as client:
+        with _client(patient) as client:
             client.call(client.accounts.ListAccounts, ListAccountsRequest(page_size=1), timeout=5)
     except RpcFailed as error:
         yield Finding(
@@ -166,6 +169,21 @@ def grpc_server(patient: Patient) -> Iterator[Finding]:
         )
         return
     yield Finding("gRPC", True, f"serves at {address}")
+
+
+def alerts(patient: Patient) -> Iterator[Finding]:
+    """What waits for a person, by account."""
+    try:
+        with _client(patient) as client:
+            for account in client.pages(client.accounts.ListAccounts, ListAccountsRequest(), "accounts"):
+                request = ListAlertsRequest(account_id=account.id)
+                count = sum(1 for _ in client.pages(client.alerts.ListAlerts, request, "alerts"))
+                if count:
+                    text = f"{count} open at {printable(account.name)}"
+                    mend = f"see: flute alert list --account {account.id}"
+                    yield Finding("alerts", True, text, mend, hint=True)
+    except RpcFailed:
+        return  # told already
 
 
 def web(patient: Patient) -> Iterator[Finding]:
@@ -198,6 +216,11 @@ def web_address(env: Mapping[str, str], ready: Mapping[str, Any]) -> str:
         host, port = split_address(bind, "FLUTE_WEB_BIND")
         return f"http://{reachable(host)}:{port}"
     return str(ready.get("web", "http://127.0.0.1:8000"))
+
+
+def _client(patient: Patient) -> Client:
+    config = patient.config
+    return Client(config.grpc_address, config.service_token, os.environ.get("FLUTE_GRPC_TLS_CA", ""))
 
 
 def _redis(patient: Patient) -> Redis:

@@ -25,6 +25,7 @@ _CHECKS: _Checks = (
     checks.postgres,
     checks.redis,
     checks.grpc_server,
+    checks.alerts,
     checks.web,
     checks.workers,
     checks.disk,
@@ -46,12 +47,20 @@ def doctor(data_dir: Path) -> None:
 
     Examines what the environment variables name, and the `flute up` of the data folder for the rest.
     """
-    trouble = 0
+    trouble = hints = 0
     for finding in _examine(data_dir):
         _print(finding)
         trouble += not finding.ok
-    click.echo("all is well" if not trouble else f"{trouble} problem{'s' * (trouble != 1)}")
+        hints += finding.hint
+    click.echo(_summary(trouble, hints))
     sys.exit(1 if trouble else 0)
+
+
+def _summary(trouble: int, hints: int) -> str:
+    if not trouble and not hints:
+        return "all is well"
+    counted = f"{trouble or 'no'} problem{'s' * (trouble != 1)}"
+    return f"{counted}, {hints} hint{'s' * (hints != 1)}" if hints else counted
 
 
 def _examine(data_dir: Path) -> Iterator[Finding]:
@@ -100,7 +109,8 @@ def _ports() -> Iterator[Finding]:
 
 
 def _print(finding: Finding) -> None:
-    mark = click.style("ok     ", fg="green") if finding.ok else click.style("problem", fg="red")
+    word, colour = ("hint", "yellow") if finding.hint else ("ok", "green")
+    mark = click.style(f"{word:<7}", fg=colour) if finding.ok else click.style("problem", fg="red")
     click.echo(f"{mark}  {finding.what:<{_WIDTH}} {finding.text}")
     if finding.mend:
         click.echo(f"{'':<9}{'':<{_WIDTH}} -> {finding.mend}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 from flute.v1 import email_pb2 as pb
-from flute.v1.email_service_pb2 import GetEmailRequest, SendEmailRequest
+from flute.v1.email_service_pb2 import ExplainEmailRequest, GetEmailRequest, SendEmailRequest
 
 from flute_server.cli.common import (
     as_json,
@@ -77,10 +77,16 @@ def send(
 
 @click.command()
 @click.argument("email", metavar="ID")
+@click.option(
+    "--explain", is_flag=True, help="Tell the whole story in sentences, each decision with its reason."
+)
 @as_json
 @remote
-def email(client: Client, email: str, as_json: bool) -> None:
+def email(client: Client, email: str, explain: bool, as_json: bool) -> None:
     """Show where a mail stands and everything that happened to it."""
+    if explain:
+        _explain(client, email, as_json)
+        return
     found = client.call(client.emails.GetEmail, GetEmailRequest(id=email))
     if as_json:
         print_json(plain(found))
@@ -93,6 +99,15 @@ def email(client: Client, email: str, as_json: bool) -> None:
     click.echo("timeline (UTC)")
     for event in found.events:
         click.echo("  " + _event_line(event))
+
+
+def _explain(client: Client, id_: str, as_json: bool) -> None:
+    told = client.call(client.emails.ExplainEmail, ExplainEmailRequest(id=id_))
+    if as_json:
+        print_json(plain(told))
+        return
+    for paragraph in (told.summary, *told.paragraphs):
+        click.echo(printable(paragraph))
 
 
 def _state(state: pb.DeliveryState.ValueType) -> str:

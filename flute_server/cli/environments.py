@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import click
 from flute.v1 import environment_service_pb2 as pb
-from google.protobuf.duration_pb2 import Duration
 
 from flute_server.cli.common import (
     Span,
@@ -15,24 +17,45 @@ from flute_server.cli.common import (
     plain,
     print_json,
     print_table,
+    printable,
     remote,
     span_words,
+    when,
 )
 from flute_server.local.client import Client
 
-_POLICIES = {"resend": pb.AMBIGUITY_POLICY_RESEND, "wait": pb.AMBIGUITY_POLICY_WAIT}
+_CHOICES: dict[str, dict[str, int]] = {
+    "on_ambiguous": {"resend": pb.AMBIGUITY_POLICY_RESEND, "wait": pb.AMBIGUITY_POLICY_WAIT},
+    "on_delay": {"wait": pb.DELAY_POLICY_WAIT, "resend": pb.DELAY_POLICY_RESEND},
+}
 _account = click.option("--account", help="Id or name; not needed when there is only one.")
 _which = click.argument("environment", metavar="ID_OR_NAME")
-_subdomains = click.option(
-    "--allow-subdomains/--no-subdomains", default=None, help="May addresses below the domain send as well?"
-)
-_policy = click.option(
-    "--on-ambiguous",
-    type=click.Choice(list(_POLICIES)),
-    help="When it is not known whether a provider took a mail: send again, or wait for evidence.",
-)
-_wait = click.option("--ambiguity-wait", type=Span(), help="How long `wait` holds a mail; default 1h.")
-_give_up = click.option("--give-up-after", type=Span(), help="How long to go on trying; default 24h.")
+
+
+def _settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that `create` and `update` share. What was not given is None."""
+    for option in (
+        click.option("--give-up-after", type=Span(), help="How long to go on trying; default 24h."),
+        click.option(
+            "--on-delay",
+            type=click.Choice(list(_CHOICES["on_delay"])),
+            help="When a provider took a mail and is silent for too long: wait (the default: never a second"
+            " copy), or send it again through another (rather twice than late).",
+        ),
+        click.option("--ambiguity-wait", type=Span(), help="How long `wait` holds a mail; default 1h."),
+        click.option(
+            "--on-ambiguous",
+            type=click.Choice(list(_CHOICES["on_ambiguous"])),
+            help="When it is not known whether a provider took a mail: send again, or wait for evidence.",
+        ),
+        click.option(
+            "--allow-subdomains/--no-subdomains",
+            default=None,
+            help="May addresses below the domain send as well?",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 @click.group()
@@ -44,10 +67,7 @@ def environment() -> None:
 @_account
 @click.option("--name", prompt=True, help="What people call it, for example Transactional.")
 @click.option("--domain", prompt=True, help="Mail is sent from addresses in this domain.")
-@_subdomains
-@_policy
-@_wait
-@_give_up
+@_settings
 @as_json
 @remote
 def create(
@@ -56,18 +76,14 @@ def create(
     account: str | None,
     name: str,
     domain: str,
-    allow_subdomains: bool | None,
-    on_ambiguous: str | None,
-    ambiguity_wait: Duration | None,
-    give_up_after: Duration | None,
     as_json: bool,
+    **settings: Any,  # noqa: ANN401 - as _settings says
 ) -> None:
     """Create an environment."""
-    new, _ = _settings(None, allow_subdomains, on_ambiguous, ambiguity_wait, give_up_after)
-    new.account_id, new.name, new.domain = account_id(client, account), name, domain
+    given = _given(settings)
+    new = pb.Environment(account_id=account_id(client, account), name=name, domain=domain, **given)
     request = pb.CreateEnvironmentRequest(environment=new)
-    made = client.call(client.environments.CreateEnvironment, request)
-    print_json(plain(made)) if as_json else click.echo(f"created environment {made.name}: {made.id}")
+    _tell("created", client.call(client.environments.CreateEnvironment, request), as_json)
 
 
 @environment.command("list")
@@ -75,27 +91,50 @@ def create(
 @as_json
 @remote
 def list_(client: Client, account: str | None, as_json: bool) -> None:
-    """List an account's environments."""
+    """List an account's environments, and what to know about their routes."""
     request = pb.ListEnvironmentsRequest(account_id=account_id(client, account))
     rows = list(client.pages(client.environments.ListEnvironments, request, "environments"))
     if as_json:
         print_json([plain(row) for row in rows])
         return
-    heads = ("ID", "NAME", "DOMAIN", "ON AMBIGUOUS", "GIVE UP AFTER")
+    heads = ("ID", "NAME", "DOMAIN", "ON AMBIGUOUS", "ON DELAY", "GIVE UP AFTER")
     table = [
-        (row.id, row.name, _domain(row), _policy_words(row), span_words(row.give_up_after)) for row in rows
+        (row.id, row.name, _domain(row), _ambiguous(row), _delay(row), span_words(row.give_up_after))
+        for row in rows
     ]
     print_table(heads, table, "There is no environment yet: `flute environment create`.")
+    _warn(rows)
+
+
+@environment.command()
+@_which
+@_account
+@as_json
+@remote
+def show(client: Client, environment: str, account: str | None, as_json: bool) -> None:
+    """Show its settings, and what to know about its routes."""
+    request = pb.GetEnvironmentRequest(id=environment_id(client, account, environment))
+    row = client.call(client.environments.GetEnvironment, request)
+    if as_json:
+        print_json(plain(row))
+        return
+    click.echo(f"{printable(row.name)}: {row.id}")
+    for name, value in (
+        ("domain", _domain(row)),
+        ("on ambiguous", _ambiguous(row)),
+        ("on delay", _delay(row)),
+        ("give up after", span_words(row.give_up_after)),
+        ("created (UTC)", when(row.create_time)),
+    ):
+        click.echo(f"  {name:<14} {value}")
+    _warn([row])
 
 
 @environment.command()
 @_which
 @_account
 @click.option("--name", help="A new name.")
-@_subdomains
-@_policy
-@_wait
-@_give_up
+@_settings
 @as_json
 @remote
 def update(
@@ -103,22 +142,17 @@ def update(
     *,
     environment: str,
     account: str | None,
-    name: str | None,
-    allow_subdomains: bool | None,
-    on_ambiguous: str | None,
-    ambiguity_wait: Duration | None,
-    give_up_after: Duration | None,
     as_json: bool,
+    **settings: Any,  # noqa: ANN401 - name, and as _settings says
 ) -> None:
     """Change the settings that are given."""
-    change, paths = _settings(name, allow_subdomains, on_ambiguous, ambiguity_wait, give_up_after)
-    if not paths:
+    given = _given(settings)
+    if not given:
         raise click.ClickException("Nothing to change was given; see --help.")
-    change.id = environment_id(client, account, environment)
+    change = pb.Environment(id=environment_id(client, account, environment), **given)
     request = pb.UpdateEnvironmentRequest(environment=change)
-    request.update_mask.paths.extend(paths)
-    made = client.call(client.environments.UpdateEnvironment, request)
-    print_json(plain(made)) if as_json else click.echo(f"updated environment {made.name}: {made.id}")
+    request.update_mask.paths.extend(given)
+    _tell("updated", client.call(client.environments.UpdateEnvironment, request), as_json)
 
 
 @environment.command()
@@ -133,29 +167,38 @@ def delete(client: Client, environment: str, account: str | None) -> None:
     click.echo(f"removed environment {id_}")
 
 
-def _settings(
-    name: str | None,
-    allow_subdomains: bool | None,
-    on_ambiguous: str | None,
-    ambiguity_wait: Duration | None,
-    give_up_after: Duration | None,
-) -> tuple[pb.Environment, list[str]]:
-    """An environment with what was given, and the names of that."""
-    given: dict[str, object] = {
-        "name": name,
-        "allow_subdomains": allow_subdomains,
-        "on_ambiguous": _POLICIES[on_ambiguous] if on_ambiguous else None,
-        "ambiguity_wait": ambiguity_wait,
-        "give_up_after": give_up_after,
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    """What was given, by field name, as the contract says it."""
+    return {
+        name: _CHOICES[name][value] if name in _CHOICES else value
+        for name, value in settings.items()
+        if value is not None
     }
-    kept = {key: value for key, value in given.items() if value is not None}
-    return pb.Environment(**kept), list(kept)  # type: ignore[arg-type]  # typed by name above
+
+
+def _tell(what: str, row: pb.Environment, as_json: bool) -> None:
+    if as_json:
+        print_json(plain(row))
+        return
+    click.echo(f"{what} environment {printable(row.name)}: {row.id}")
+    _warn([row])
+
+
+def _warn(rows: Iterable[pb.Environment]) -> None:
+    for row in rows:
+        for warning in row.warnings:
+            mark = click.style("warning", fg="yellow")
+            click.echo(f"{mark}: {printable(row.name)}: {printable(warning)}", err=True)
 
 
 def _domain(row: pb.Environment) -> str:
     return f"{row.domain} and below" if row.allow_subdomains else row.domain
 
 
-def _policy_words(row: pb.Environment) -> str:
+def _ambiguous(row: pb.Environment) -> str:
     word = enum_word(pb.AmbiguityPolicy.Name(row.on_ambiguous), "AMBIGUITY_POLICY_")
     return f"{word} {span_words(row.ambiguity_wait)}" if word == "wait" else word
+
+
+def _delay(row: pb.Environment) -> str:
+    return enum_word(pb.DelayPolicy.Name(row.on_delay), "DELAY_POLICY_")

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import click
 from flute.v1 import provider_account_service_pb2 as pb
 
+from flute_server.cli import health
 from flute_server.cli.common import (
     account_id,
     as_json,
-    enum_word,
     plain,
     print_json,
     print_table,
@@ -20,7 +20,6 @@ from flute_server.cli.common import (
     provider_account_id,
     remote,
     secret_value,
-    when,
 )
 from flute_server.local.client import Client
 
@@ -108,10 +107,37 @@ def list_(client: Client, account: str | None, as_json: bool) -> None:
     if as_json:
         print_json([plain(row) for row in rows])
         return
-    table = [(row.id, row.provider, row.name, _health(row)) for row in rows]
+    table = [(row.id, row.provider, row.name, health.in_a_line(row)) for row in rows]
     print_table(
         ("ID", "PROVIDER", "NAME", "HEALTH"), table, "There is none yet: `flute provider-account create`."
     )
+
+
+@provider_account.command()
+@_which
+@_account
+@as_json
+@remote
+def show(client: Client, provider_account: str, account: str | None, as_json: bool) -> None:
+    """Show its health, where it fails and why, its settings, and how to set up its webhook."""
+    id_ = provider_account_id(client, account, provider_account)
+    row = client.call(client.provider_accounts.GetProviderAccount, pb.GetProviderAccountRequest(id=id_))
+    print_json(plain(row)) if as_json else health.show(row)
+
+
+@provider_account.command()
+@_which
+@_account
+@as_json
+@remote
+def reset(client: Client, provider_account: str, account: str | None, as_json: bool) -> None:
+    """Forget what is held against it: mail is given to it again at once, at every receiving domain."""
+    request = pb.ResetProviderAccountRequest(id=provider_account_id(client, account, provider_account))
+    row = client.call(client.provider_accounts.ResetProviderAccount, request)
+    if as_json:
+        print_json(plain(row))
+        return
+    click.echo(f"reset provider account {row.name}: {printable(health.in_a_line(row))}")
 
 
 @provider_account.command()
@@ -208,11 +234,3 @@ def _ask_missing(kind: pb.Provider, values: dict[str, str]) -> dict[str, str]:
             click.echo(field.help, err=True)
         values[field.name] = click.prompt(field.label, hide_input=field.secret, err=True)
     return values
-
-
-def _health(row: pb.ProviderAccount) -> str:
-    if row.breaker_state == pb.BREAKER_STATE_CLOSED:
-        return "ok"
-    words = enum_word(pb.BreakerState.Name(row.breaker_state), "BREAKER_STATE_")
-    until = f", tried again at {when(row.retry_time)}" if row.HasField("retry_time") else ""
-    return f"{words}: {row.breaker_reason}{until}"

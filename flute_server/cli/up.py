@@ -13,7 +13,9 @@ from flute_server.local.up import up as run
 
 @click.command()
 @click.option(
-    "--demo", is_flag=True, help="Add a sandbox of providers, and an environment that sends through them."
+    "--demo",
+    is_flag=True,
+    help="Add a sandbox of providers, an environment that sends through them, and `flute bounces`.",
 )
 @click.option(
     "--data-dir",
@@ -34,8 +36,9 @@ from flute_server.local.up import up as run
 def up(demo: bool, data_dir: Path, port: int | None) -> None:
     """Run everything on this machine: database, queue, server, worker and web.
 
-    DATABASE_URL and REDIS_URL, where set, are used instead of the embedded PostgreSQL and Valkey. When all is
-    ready, DIR/ready.json says where. Ctrl-C stops everything; the next start resumes.
+    DATABASE_URL and REDIS_URL, where set, are used instead of the embedded PostgreSQL and Valkey.
+    FLUTE_BOUNCES_BIND, where set (host:port, such as 0.0.0.0:25), adds `flute bounces` there; the demo always
+    has it. When all is ready, DIR/ready.json says where. Ctrl-C stops everything; the next start resumes.
     """
     try:
         run(Wish(data_dir, demo, port))

@@ -16,6 +16,17 @@ class Outcome(StrEnum):
     AMBIGUOUS = "ambiguous"  # the request went out and no answer came back
 
 
+class Fate(StrEnum):
+    """What became of an accepted attempt for one recipient; a later word never undoes a higher one.
+
+    In this order: a receiver may bounce what it had taken, but never takes what it had refused.
+    """
+
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+
+
 class ErrorKind(StrEnum):
     """Why an attempt did not end in `accepted`; the words of every provider map onto these."""
 

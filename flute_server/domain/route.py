@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
 from uuid import UUID
 
-from flute_server.domain.breaker import Breaker
+from flute_server.domain.breaker import Breaker, BreakerState
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A route as the planner sees it. tried: this round already; objections: what it cannot carry."""
+    """A route as the planner sees it, for some recipients of a mail.
+
+    tried: this round already; objections: what it cannot carry; authenticated: signs for the FROM domain, if
+    this mail needs that; breaker: the account's; troubles: its breakers at those of the recipients' domains
+    where it is not well.
+    """
 
     account: UUID
     name: str
@@ -22,7 +27,9 @@ class Candidate:
     weight: int = 1
     disabled: bool = False
     tried: bool = False
+    authenticated: bool = True
     breaker: Breaker = field(default_factory=Breaker)
+    troubles: Mapping[str, Breaker] = field(default_factory=dict)
     objections: tuple[str, ...] = ()
 
 
@@ -31,43 +38,126 @@ class Use(StrEnum):
 
     YES = "yes"
     PROBE = "probe"  # its pause is over: one mail may find out whether it works again
+    LAST_RESORT = "last_resort"  # mail is late there, but nothing was refused: better than none
+    FULL = "full"  # at its cap
     LATER = "later"  # not now, perhaps at the next round
     NEVER = "never"  # not for this mail
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A candidate with the verdict on it."""
+    """A candidate with the verdict on it.
+
+    probes: the breakers whose probe must be won first, by domain, empty for the account's own; reopens: when
+    it may serve again, if that is known.
+    """
 
     candidate: Candidate
     use: Use
     reason: str
+    probes: tuple[str, ...] = ()
+    reopens: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Until when recipients wait, and whether a new round begins then, in which all routes may be tried."""
+
+    until: datetime
+    new_round: bool = True
 
 
 def judge(candidate: Candidate, now: datetime) -> Judged:
     """Whether this route can take the mail now, and the reason in words."""
+    if unfit := _unfit(candidate):
+        return unfit
+    findings = [_at_account(candidate, now)]
+    findings += [_at_domain(candidate, domain, health, now) for domain, health in candidate.troubles.items()]
+    reopens = max((item.reopens for item in findings if item.reopens), default=None)
+    if candidate.tried:
+        return Judged(candidate, Use.LATER, "already tried", reopens=reopens)
+    gravest = max(findings, key=lambda item: _GRAVITY[item.use])
+    probes = tuple(probe for item in findings for probe in item.probes)
+    return replace(gravest, probes=probes, reopens=reopens)
+
+
+_GRAVITY = {use: rank for rank, use in enumerate((Use.YES, Use.PROBE, Use.LAST_RESORT, Use.LATER))}
+
+
+def _unfit(candidate: Candidate) -> Judged | None:
     if candidate.disabled:
         return Judged(candidate, Use.LATER, "switched off in this environment")
     if candidate.objections:
         return Judged(candidate, Use.NEVER, "cannot carry this mail: " + "; ".join(candidate.objections))
-    if candidate.tried:
-        return Judged(candidate, Use.LATER, "already tried")
-    breaker = candidate.breaker
-    if breaker.lets_through(now):
+    if not candidate.authenticated:
+        reason = "does not sign for the domain as far as known, which a receiver asks of this mail"
+        return Judged(candidate, Use.NEVER, reason)
+    return None
+
+
+def _at_account(candidate: Candidate, now: datetime) -> Judged:
+    health = candidate.breaker
+    if health.lets_through(now):
         return Judged(candidate, Use.YES, "healthy")
-    if breaker.may_probe(now):
-        return Judged(candidate, Use.PROBE, f"failing ({breaker.reason}); this mail probes it")
-    return Judged(candidate, Use.LATER, f"failing ({breaker.reason})")
+    if health.closed:
+        reason = f"asks to slow down ({health.reason}){_when('used again', health, now)}"
+        return Judged(candidate, Use.LATER, reason, reopens=health.retry_at)
+    if health.needs_person:
+        return Judged(candidate, Use.LATER, f"failing until somebody acts ({health.reason})")
+    return _open(candidate, "", f"failing ({health.reason})", health, now)
+
+
+def _at_domain(candidate: Candidate, domain: str, health: Breaker, now: datetime) -> Judged:
+    if health.lets_through(now):
+        return Judged(candidate, Use.YES, "healthy")
+    word = "late" if health.only_late else "blocked"
+    found = _open(candidate, domain, f"{word} at {domain}: {health.reason}", health, now)
+    if health.only_late and found.use is Use.LATER:
+        return replace(found, use=Use.LAST_RESORT, reopens=None)
+    return found
+
+
+def _open(candidate: Candidate, domain: str, trouble: str, health: Breaker, now: datetime) -> Judged:
+    if health.may_probe(now):
+        return Judged(candidate, Use.PROBE, f"{trouble}; a single mail probes it now", (domain,))
+    if health.state is BreakerState.HALF_OPEN:
+        reason = f"{trouble}; another mail is probing it"
+    else:
+        reason = trouble + _when("tried again", health, now)
+    return Judged(candidate, Use.LATER, reason, reopens=health.retry_at)
+
+
+def _when(what: str, health: Breaker, now: datetime) -> str:
+    seconds = (health.retry_at - now).total_seconds() if health.retry_at else 0
+    return f", {what} in {seconds:.0f} s" if seconds >= 1 else f", {what} in less than a second"
+
+
+def full(judged: Judged, reason: str, until: datetime) -> Judged:
+    """The verdict on a route that turned out to be at its cap."""
+    return replace(judged, use=Use.FULL, reason=reason, probes=(), reopens=until)
+
+
+def outrun(judged: Judged) -> Judged:
+    """The verdict on a route whose probe another mail was quicker to take."""
+    return replace(
+        judged, use=Use.LATER, reason="another mail is finding out whether it works again", probes=()
+    )
 
 
 def plan(candidates: Sequence[Candidate], now: datetime, draw: float) -> tuple[Judged, ...]:
     """Every route in the order of preference: by position, and by weighted lot among equals.
 
-    The caller takes the first with Use.YES, or with Use.PROBE if it wins the probe. draw: 0 <= draw < 1.
+    draw: 0 <= draw < 1.
     """
     ordered = sorted(candidates, key=lambda candidate: candidate.position)
     groups = (list(group) for _, group in groupby(ordered, key=lambda candidate: candidate.position))
     return tuple(judge(candidate, now) for group in groups for candidate in _by_lot(group, draw))
+
+
+def usable(judged: Sequence[Judged]) -> list[Judged]:
+    """Those to take the first of that can be had: a probe must be won, and a cap must have room."""
+    good = [item for item in judged if item.use in {Use.YES, Use.PROBE}]
+    return good + [item for item in judged if item.use is Use.LAST_RESORT]
 
 
 def _by_lot(group: list[Candidate], draw: float) -> Iterator[Candidate]:
@@ -85,3 +175,18 @@ def _by_lot(group: list[Candidate], draw: float) -> Iterator[Candidate]:
 def hopeless(judged: Sequence[Judged]) -> bool:
     """True when no route can ever carry this mail, so that waiting is no use."""
     return bool(judged) and all(item.use is Use.NEVER for item in judged)
+
+
+def wait(judged: Sequence[Judged], rest: datetime) -> Wait:
+    """How long recipients wait that no route can take now. rest: the end of the back-off.
+
+    It is cut short when a route is known to open sooner. Room under a cap comes by itself: waiting for that
+    is no reason to try the others again, unless one of them may serve sooner.
+    """
+    waits = [Wait(item.reopens, new_round=False) for item in judged if item.use is Use.FULL and item.reopens]
+    waits += [
+        Wait(min(item.reopens or rest, rest))
+        for item in judged
+        if item.use not in {Use.FULL, Use.NEVER} and not item.candidate.disabled
+    ]
+    return min(waits, key=lambda item: item.until, default=Wait(rest))

@@ -31,7 +31,11 @@ class EventType(StrEnum):
     BOUNCED = "bounced"  # refused for the recipient's cause
     FAILOVER = "failover"  # moved on to the next provider
     FAILED = "failed"  # given up, or refused for the message's cause
-    SUPPRESSED = "suppressed"
+    COMPLAINED = "complained"  # the recipient called it spam
+    OPENED = "opened"
+    CLICKED = "clicked"
+    UNSUBSCRIBED = "unsubscribed"
+    SUPPRESSED = "suppressed"  # not sent: the address is on the suppression list
     CANCELED = "canceled"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from flute_server.domain.event import ProviderEvent, ProviderEventKind
 from flute_server.domain.outcome import ErrorKind, Reply
 from flute_server.domain.settlement import Settlement, Step
 from flute_server.domain.state import State
+from flute_server.domain.verdict import Verdict
 
 _KINDS = {
     ErrorKind.UNREACHABLE: "could not be reached",
@@ -32,6 +34,29 @@ def answered(account: str, reply: Reply) -> str:
     codes = " ".join(filter(None, (reply.status, reply.code)))
     said = ": ".join(filter(None, (codes, reply.text)))
     return f"{account} {_KINDS[reply.kind]}" + (f" ({said})" if said else "")
+
+
+_HAPPENED = {
+    ProviderEventKind.ACCEPTED: "confirms that it took the mail",
+    ProviderEventKind.DEFERRED: "is still trying, for the receiver put it off",
+    ProviderEventKind.DELIVERED: "delivered it to the receiver",
+    ProviderEventKind.BOUNCED: "reports that the receiver refused it",
+    ProviderEventKind.DROPPED: "did not try to deliver it",
+    ProviderEventKind.COMPLAINED: "reports that the recipient called it spam",
+    ProviderEventKind.OPENED: "reports that it was opened",
+    ProviderEventKind.CLICKED: "reports that a link in it was followed",
+    ProviderEventKind.UNSUBSCRIBED: "reports that the recipient unsubscribed",
+}
+
+
+def happened(account: str, event: ProviderEvent, verdict: Verdict | None) -> str:
+    """What a provider told afterwards, in words, with what was made of it."""
+    said = f": {event.diagnostic.text}" if event.diagnostic.text else ""
+    text = f"{account} {_HAPPENED.get(event.kind, 'told something')}{said}"
+    if verdict is None:
+        return text
+    cause = verdict.cause.replace("_", " ")
+    return f"{text} [cause: {cause}, for {verdict.reason} (rule {verdict.rule})]"
 
 
 def consequence(settlement: Settlement) -> str:

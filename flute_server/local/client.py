@@ -9,11 +9,13 @@ from typing import Any, Self, TypeVar
 
 import grpc
 from flute.v1.account_service_pb2_grpc import AccountServiceStub
+from flute.v1.alert_service_pb2_grpc import AlertServiceStub
 from flute.v1.api_key_service_pb2_grpc import ApiKeyServiceStub
 from flute.v1.email_service_pb2_grpc import EmailServiceStub
 from flute.v1.environment_service_pb2_grpc import EnvironmentServiceStub
 from flute.v1.provider_account_service_pb2_grpc import ProviderAccountServiceStub
 from flute.v1.route_service_pb2_grpc import RouteServiceStub
+from flute.v1.suppression_service_pb2_grpc import SuppressionServiceStub
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -44,11 +46,13 @@ class Client:
         self._token = token
         self._channel = open_channel(address, ca)
         self.accounts = AccountServiceStub(self._channel)
+        self.alerts = AlertServiceStub(self._channel)
         self.api_keys = ApiKeyServiceStub(self._channel)
         self.emails = EmailServiceStub(self._channel)
         self.environments = EnvironmentServiceStub(self._channel)
         self.provider_accounts = ProviderAccountServiceStub(self._channel)
         self.routes = RouteServiceStub(self._channel)
+        self.suppressions = SuppressionServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self

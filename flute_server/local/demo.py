@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from flute.v1 import (
     route_service_pb2,
 )
 
+from flute_server.sandbox.client import Sandbox, SandboxError
+
 from .client import Client, RpcFailed
 from .files import read_json, write_json
+from .ports import split_address
 from .probe import SECONDS, serving
 from .process import wait_until
 
@@ -30,25 +34,39 @@ DOMAIN = "flutemail.io"
 ACCOUNT = "Demo"
 ENVIRONMENT = "Transactional"
 KEY = "Demo"
+BOUNCE_DOMAIN = f"bounces.{DOMAIN}"
+WEBHOOK_USERNAME = "demo"
 # In the order of the routes; the first is played as broken, so that failover can be watched.
 PROVIDERS = (("sendgrid", "SendGrid"), ("postmark", "Postmark"), ("smtp", "SMTP"))
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Where the sandbox tells what became of mail, and whom it shall tell: addresses of this start."""
+
+    sandbox: Mapping[str, Any]
+    web: str
+    bounces: str
 
 
 class Demo:
     """Remembers in DIR/demo.json what it made; the server never shows a token or a password again."""
 
-    def __init__(self, client: Client, data_dir: Path, sandbox: Mapping[str, Any]) -> None:
+    def __init__(self, client: Client, data_dir: Path, doors: Doors) -> None:
         self._client = client
         self._file = data_dir / FILE
-        self._sandbox = sandbox
+        self._doors = doors
         self._known = read_json(self._file)
 
     def make(self) -> None:
-        """Make what is missing, and point the provider accounts at the sandbox of this start."""
+        """Make what is missing, and point provider accounts and sandbox at each other."""
+        if "webhook_password" not in self._known:
+            self._remember(webhook_password=secrets.token_urlsafe(24))
         account_id = self._account()
         provider_accounts = [self._provider_account(account_id, slug, name) for slug, name in PROVIDERS]
+        self._listen(provider_accounts)
         environment_id = self._environment(account_id)
-        self._routes(environment_id, provider_accounts)
+        self._routes(environment_id, [row.id for row in provider_accounts])
         self._key(environment_id)
 
     def _remember(self, **values: object) -> None:
@@ -76,34 +94,61 @@ class Demo:
         self._remember(account_id=account_id)
         return account_id
 
-    def _provider_account(self, account_id: str, slug: str, name: str) -> str:
+    def _provider_account(
+        self, account_id: str, slug: str, name: str
+    ) -> provider_account_service_pb2.ProviderAccount:
         service, pb = self._client.provider_accounts, provider_account_service_pb2
-        wanted = self._credentials(slug)
+        wanted, shown = self._credentials(slug)
         request = pb.ListProviderAccountsRequest(account_id=account_id)
         for row in self._client.pages(service.ListProviderAccounts, request, "provider_accounts"):
             if row.name == name:
-                # Secrets are not shown, but the sandbox's never change: its addresses do.
-                if any(
-                    row.credentials[field] != wanted[field] for field in row.credentials if field in wanted
-                ):
-                    row.credentials.clear()
-                    row.credentials.update(wanted)
-                    update = pb.UpdateProviderAccountRequest(provider_account=row)
-                    self._client.call(service.UpdateProviderAccount, update)
-                return str(row.id)
+                found: pb.ProviderAccount = row
+                # Secrets are not shown, but ours never change: addresses and SendGrid's public key do.
+                if all(row.credentials.get(field) == wanted[field] for field in shown):
+                    return found
+                change = pb.ProviderAccount(id=row.id, credentials=wanted)
+                update = pb.UpdateProviderAccountRequest(provider_account=change)
+                return self._client.call(service.UpdateProviderAccount, update)
         new = pb.ProviderAccount(account_id=account_id, provider=slug, name=name, credentials=wanted)
         create = pb.CreateProviderAccountRequest(provider_account=new)
-        return self._client.call(service.CreateProviderAccount, create).id
+        return self._client.call(service.CreateProviderAccount, create)
 
-    def _credentials(self, slug: str) -> dict[str, str]:
-        """What this kind of provider asks for, as far as the sandbox has it."""
+    def _credentials(self, slug: str) -> tuple[dict[str, str], list[str]]:
+        """What this kind of provider asks for, as far as the demo has it; and what of it is no secret."""
         service, pb = self._client.provider_accounts, provider_account_service_pb2
         kinds = self._client.call(service.ListProviders, pb.ListProvidersRequest()).providers
-        fields = {field.name for kind in kinds if kind.slug == slug for field in kind.fields}
-        played = self._sandbox["providers"][slug]
-        there = {**played["credentials"], "base_url": played["base_url"], "security": "none"}
-        there |= {"host": played["host"], "port": str(played["port"])}
-        return {name: value for name, value in there.items() if name in fields}
+        fields = [field for kind in kinds if kind.slug == slug for field in kind.fields]
+        there = self._played(slug)
+        wanted = {field.name: there[field.name] for field in fields if field.name in there}
+        return wanted, [field.name for field in fields if field.name in wanted and not field.secret]
+
+    def _played(self, slug: str) -> dict[str, str]:
+        """What the sandbox's provider takes, and what it signs or says when it tells of events."""
+        played = self._doors.sandbox["providers"][slug]
+        keys = {f"webhook_{name}": str(value) for name, value in played.get("webhook", {}).items()}
+        return {
+            **keys,
+            **played["credentials"],
+            "base_url": played["base_url"],
+            "host": played["host"],
+            "port": str(played["port"]),
+            "security": "none",
+            "bounce_domain": BOUNCE_DOMAIN,
+            "webhook_username": WEBHOOK_USERNAME,
+            "webhook_password": str(self._known["webhook_password"]),
+        }
+
+    def _listen(self, provider_accounts: list[provider_account_service_pb2.ProviderAccount]) -> None:
+        """Let the sandbox tell us what becomes of the mail."""
+        sandbox = Sandbox(self._doors.sandbox["control"])
+        for row in provider_accounts:
+            if not row.webhook_path:  # SMTP: its bounces are mails
+                sandbox.set_bounces(*split_address(self._doors.bounces, "the address for bounces"))
+                continue
+            login = {}
+            if "webhook_username" in row.credentials:
+                login = {"username": WEBHOOK_USERNAME, "password": self._known["webhook_password"]}
+            sandbox.set_webhook(row.provider, self._doors.web + row.webhook_path, **login)
 
     def _environment(self, account_id: str) -> str:
         service, pb = self._client.environments, environment_service_pb2
@@ -141,14 +186,15 @@ class Demo:
 
 
 def main(arguments: list[str]) -> int:
-    """Arguments: the data folder and the sandbox's ready file."""
-    data_dir, sandbox = map(Path, arguments)
+    """Arguments: the data folder, the sandbox's ready file, and the addresses of web and for bounces."""
+    data_dir, ready_file, web, bounces = arguments
     address, token = os.environ["FLUTE_GRPC_ADDRESS"], os.environ["FLUTE_SERVICE_TOKEN"]
     wait_until(lambda: serving(address), SECONDS)
+    doors = Doors(read_json(Path(ready_file)), web, bounces)
     try:
         with Client(address, token, os.environ.get("FLUTE_GRPC_TLS_CA", "")) as client:
-            Demo(client, data_dir, read_json(sandbox)).make()
-    except RpcFailed as error:
+            Demo(client, Path(data_dir), doors).make()
+    except (RpcFailed, SandboxError, OSError) as error:
         sys.stderr.write(f"the demo could not be made: {error}\n")
         return 1
     return 0

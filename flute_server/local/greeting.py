@@ -35,6 +35,12 @@ def _try_it(ready: Mapping[str, Any]) -> list[str]:
         "Then follow it with the id from the answer:",
         "",
         f"  curl -s {ready['web']}/v1/email/ID",
+        "",
+        "Let Postmark's mail bounce by its own fault, send once more, and watch it move on to SMTP:",
+        "",
+        f'  curl -s -X PUT {ready["sandbox"]}/providers/postmark/mode -d \'{{"mode": "block"}}\'',
+        "",
+        "`flute email ID --explain` tells a mail's story in sentences.",
     ]
 
 

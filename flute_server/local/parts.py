@@ -10,9 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .errors import LocalError
+from .ports import join_address, reachable, split_address
 from .process import Launch
 
 SANDBOX_PORTS = 6  # control, then one for each provider
+BOUNCES_BIND = "FLUTE_BOUNCES_BIND"
 # Marks every process of one start, however deep: by it a later start finds what was left behind.
 MARK = "FLUTE_RUN"
 # Only the server side may know these.
@@ -32,6 +34,7 @@ class Plan:
     web_address: str
     grpc_address: str
     sandbox_port: int  # 0: no demo
+    bounces_bind: str  # empty: bounces are not received here
     workers: int
     mark: str
 
@@ -39,6 +42,14 @@ class Plan:
     def demo(self) -> bool:
         """Is the sandbox to be started and filled?"""
         return self.sandbox_port > 0
+
+    @property
+    def bounces_address(self) -> str:
+        """Where others reach the receiver of bounces; empty if there is none."""
+        if not self.bounces_bind:
+            return ""
+        host, port = split_address(self.bounces_bind, BOUNCES_BIND)
+        return join_address(reachable(host), port)
 
     @property
     def sandbox_file(self) -> Path:
@@ -68,8 +79,8 @@ def probe(plan: Plan, workers: list[int]) -> Launch:
 
 
 def demo(plan: Plan) -> Launch:
-    """Makes what the demo shows."""
-    arguments = (str(plan.data_dir), str(plan.sandbox_file))
+    """Makes what the demo shows, and lets the sandbox tell what becomes of its mail."""
+    arguments = (str(plan.data_dir), str(plan.sandbox_file), plan.web_address, plan.bounces_address)
     return _python(plan, _server_env(plan), "flute_server.local.demo", *arguments)
 
 
@@ -77,6 +88,13 @@ def web(plan: Plan) -> Launch:
     """gunicorn with the public API."""
     env = {**_env(plan), "FLUTE_WEB_BIND": plan.web_bind}
     return _python(plan, env, "gunicorn", "--config", str(gunicorn_config()), "web:create_app()")
+
+
+def bounces(plan: Plan) -> Launch:
+    """The receiver of bounces."""
+    host, port = split_address(plan.bounces_bind, BOUNCES_BIND)
+    arguments = ("bounces", "--host", host, "--port", str(port))
+    return _python(plan, _server_env(plan), "flute_server.cli", *arguments)
 
 
 def sandbox(plan: Plan) -> Launch:

@@ -18,7 +18,7 @@ from .errors import LocalError
 from .files import prepare_data_dir, read_json, write_json
 from .greeting import greeting
 from .log import Log
-from .parts import MARK, SANDBOX_PORTS, Plan
+from .parts import BOUNCES_BIND, MARK, SANDBOX_PORTS, Plan
 from .ports import Ports, join_address, reachable, split_address
 from .postgres import Postgres
 from .process import end_marked
@@ -30,6 +30,7 @@ from .valkey import Valkey
 WEB_PORT = 8080
 GRPC_PORT = 50051
 SANDBOX_PORT = 8025
+BOUNCES_PORT = 2525
 READY_SECONDS = 90.0
 RUN_FILE = "run.json"
 _LAST = ("sandbox", "valkey", "postgres")
@@ -64,6 +65,8 @@ class Up:
         self._supervisor = Supervisor(log)
         self._databases: list[Postgres | Valkey] = []
         self._workers: list[str] = []
+        self._one_demo = asyncio.Lock()
+        self._demo_of = 0  # the process id of the sandbox that it was made with
 
     async def run(self) -> None:
         """Start, supervise, stop; whatever happens, nothing of it is left running."""
@@ -83,6 +86,7 @@ class Up:
     def _plan(self, mark: str) -> Plan:
         ports = Ports(self._log.say)
         grpc = _grpc_address(ports)
+        bounces = _bounces_address(ports, demo=self._wish.demo)
         web_host, web_port = _web_address(ports, self._wish.port)
         installation = load_secrets(self._data_dir)
         database_url, redis_url = self._database_urls()
@@ -105,6 +109,7 @@ class Up:
             web_address=f"http://{join_address(reachable(web_host), web_port)}",
             grpc_address=grpc,
             sandbox_port=sandbox_port,
+            bounces_bind=bounces,
             workers=int(wanted),
             mark=mark,
         )
@@ -128,7 +133,7 @@ class Up:
         for database in self._databases:
             supervisor.start(Part(database.name, database.prepare, grace=30.0))
         if plan.demo:
-            on_start = partial(self._break_first_provider, plan)
+            on_start = partial(self._greet_sandbox, plan)
             supervisor.start(Part("sandbox", partial(parts.sandbox, plan), 5.0, on_start))
         # Answers 503 until the server is there. The server waits for the schema that its code expects.
         supervisor.start(Part("web", partial(parts.web, plan), 35.0))
@@ -138,12 +143,10 @@ class Up:
         await supervisor.run("migrate", parts.migrate(plan))
         self._start_server_side(plan)
         pids = [supervisor.pid(name) for name in self._workers]
-        steps = [supervisor.run("probe", parts.probe(plan, pids))]
+        steps = [supervisor.run("probe", parts.probe(plan, pids)), self._doors_open(plan)]
         if plan.demo:
             steps.append(self._make_demo(plan))
         await asyncio.gather(*steps)
-        healthz = partial(_answers, f"{plan.web_address}/healthz")
-        await supervisor.until(healthz, "web does not answer at /healthz", READY_SECONDS)
         content = self._content(plan)
         write_ready(self._data_dir, content)
         self._log.plain(greeting(content, self._data_dir, time.monotonic() - begin))
@@ -153,11 +156,23 @@ class Up:
         self._workers = [f"worker-{n}" if plan.workers > 1 else "worker" for n in range(1, plan.workers + 1)]
         for name in self._workers:
             self._supervisor.start(Part(name, partial(parts.worker, plan), 60.0))
+        if plan.bounces_bind:
+            self._supervisor.start(Part("bounces", partial(parts.bounces, plan), 25.0))
+
+    async def _doors_open(self, plan: Plan) -> None:
+        """Whoever listens to the world does so."""
+        healthz = partial(_answers, f"{plan.web_address}/healthz")
+        await self._supervisor.until(healthz, "web does not answer at /healthz", READY_SECONDS)
+        if plan.bounces_bind:
+            listens = partial(_listens, plan.bounces_address)
+            await self._supervisor.until(listens, "nothing listens for bounces", READY_SECONDS)
 
     async def _make_demo(self, plan: Plan) -> None:
         there = plan.sandbox_file.exists
         await self._supervisor.until(there, "the sandbox is not ready", READY_SECONDS)
-        await self._supervisor.run("demo", parts.demo(plan))
+        async with self._one_demo:
+            self._demo_of = read_json(plan.sandbox_file)["pid"]
+            await self._supervisor.run("demo", parts.demo(plan))
 
     def _content(self, plan: Plan) -> dict[str, object]:
         """What ready.json says."""
@@ -168,11 +183,29 @@ class Up:
             content |= {name: made[name] for name in ("access_token", "environment_id", "login")}
         return content
 
-    async def _break_first_provider(self, plan: Plan) -> None:
-        """After each start of the sandbox: its first provider is down, so that failover can be watched."""
+    async def _greet_sandbox(self, plan: Plan) -> None:
+        """After each start of the sandbox, which remembers nothing of the one before."""
         while not plan.sandbox_file.exists():
             await asyncio.sleep(0.05)
-        url = read_json(plan.sandbox_file)["control"] + "/providers/sendgrid/mode"
+        sandbox = read_json(plan.sandbox_file)
+        await self._break_first_provider(sandbox["control"])
+        async with self._one_demo:
+            known = self._demo_of in {0, sandbox["pid"]}
+        if not known:
+            await self._make_demo_again(plan)
+
+    async def _make_demo_again(self, plan: Plan) -> None:
+        """The sandbox has to be told anew where to post; what goes wrong must not end anything."""
+        try:
+            await self._make_demo(plan)
+        except Stopped:
+            pass
+        except LocalError as error:
+            self._log.say(f"the new sandbox does not tell what becomes of its mail: {error}")
+
+    async def _break_first_provider(self, control: str) -> None:
+        """It is down, so that failover can be watched."""
+        url = f"{control}/providers/sendgrid/mode"
         if await http.call(url, "PUT", json.dumps({"mode": "down"}).encode()) != 200:
             self._log.say(f"the sandbox did not take the mode `down` for SendGrid ({url})")
 
@@ -186,13 +219,28 @@ def _clear(data_dir: Path, log: Log) -> None:
 
 
 def _grpc_address(ports: Ports) -> str:
-    given = os.environ.get("FLUTE_GRPC_ADDRESS", "").strip()
+    what, setting = "the gRPC server", "FLUTE_GRPC_ADDRESS"
+    return _asked_address(ports, what, setting) or _usual_address(ports, GRPC_PORT, what, setting)
+
+
+def _bounces_address(ports: Ports, *, demo: bool) -> str:
+    """Empty: nobody wants them received here."""
+    what, setting = "the receiver of bounces", BOUNCES_BIND
+    asked = _asked_address(ports, what, setting)
+    return _usual_address(ports, BOUNCES_PORT, what, setting) if demo and not asked else asked
+
+
+def _asked_address(ports: Ports, what: str, setting: str) -> str:
+    """What the environment says; empty if it says nothing."""
+    given = os.environ.get(setting, "").strip()
     if given:
-        host, port = split_address(given, "FLUTE_GRPC_ADDRESS")
-        ports.asked(host, port, "the gRPC server", "FLUTE_GRPC_ADDRESS")
-        return given
-    port = ports.usual("127.0.0.1", GRPC_PORT, "the gRPC server", "FLUTE_GRPC_ADDRESS")
-    return join_address("127.0.0.1", port)
+        host, port = split_address(given, setting)
+        ports.asked(host, port, what, setting)
+    return given
+
+
+def _usual_address(ports: Ports, port: int, what: str, setting: str) -> str:
+    return join_address("127.0.0.1", ports.usual("127.0.0.1", port, what, setting))
 
 
 def _web_address(ports: Ports, port: int | None) -> tuple[str, int]:
@@ -212,3 +260,14 @@ def _database_ready(supervisor: Supervisor, database: Postgres | Valkey) -> bool
 
 async def _answers(url: str) -> bool:
     return await http.call(url) == 200
+
+
+async def _listens(address: str) -> bool:
+    host, port = split_address(address, BOUNCES_BIND)
+    try:
+        async with asyncio.timeout(3):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True

@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flute_server.domain.message import RecipientKind
-from flute_server.domain.outcome import Outcome
+from flute_server.domain.outcome import Fate, Outcome
 from flute_server.domain.state import State
 from flute_server.models.base import Base, Created, Id, Serial, Str, Time, one_of
 
@@ -36,7 +37,7 @@ class Email(Base):
     has_attachments: Mapped[bool] = mapped_column(default=False)
 
     __table_args__ = (
-        Index("ix_email_due_time", "due_time", postgresql_where=text("due_time IS NOT NULL")),
+        Index("ix_email_due_time", "due_time", postgresql_where=sql("due_time IS NOT NULL")),
         Index(None, "environment_id", "create_time", "id"),
     )
 
@@ -94,7 +95,11 @@ class Attempt(Base):
 
 
 class Ledger(Base):
-    """What an attempt meant for one of its recipients; outcome null while the call lasts."""
+    """What an attempt meant for one of its recipients.
+
+    outcome: null while the call lasts; the first evidence sets it. fate: what became of it afterwards, as
+    the provider tells. action: what the verdict on a bounce says must be done.
+    """
 
     __tablename__ = "ledger"
 
@@ -110,15 +115,26 @@ class Ledger(Base):
     code: Mapped[Str] = mapped_column(default="")
     text: Mapped[Str] = mapped_column(default="")
     provider_message_id: Mapped[Str] = mapped_column(default="")
+    fate: Mapped[Str | None]
+    action: Mapped[Str | None]
 
     __table_args__ = (
         CheckConstraint(one_of("outcome", Outcome), name="outcome"),
+        CheckConstraint(one_of("fate", Fate), name="fate"),
         Index(None, "recipient_id"),
+        Index(
+            "ix_ledger_provider_message_id",
+            "provider_message_id",
+            postgresql_where=sql("provider_message_id <> ''"),
+        ),
     )
 
 
 class Event(Base):
-    """An immutable fact on an email's timeline; recipient null when it concerns all of them."""
+    """An immutable fact on an email's timeline; recipient null when it concerns all of them.
+
+    detail: evidence behind the text, e.g. the verdict's rule and the provider's own words.
+    """
 
     __tablename__ = "event"
 
@@ -131,5 +147,6 @@ class Event(Base):
     type: Mapped[Str]
     time: Mapped[Created]
     text: Mapped[Str]
+    detail: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
     __table_args__ = (Index(None, "email_id", "id"),)

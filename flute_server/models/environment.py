@@ -19,6 +19,13 @@ class AmbiguityPolicy(StrEnum):
     WAIT = "wait"
 
 
+class DelayPolicy(StrEnum):
+    """What to do with a mail that a provider took and of which nothing more is heard for too long."""
+
+    WAIT = "wait"
+    RESEND = "resend"
+
+
 class Environment(Base):
     """A FROM domain and its settings. Times in seconds."""
 
@@ -32,17 +39,23 @@ class Environment(Base):
     on_ambiguous: Mapped[Str] = mapped_column(default=AmbiguityPolicy.RESEND)
     ambiguity_wait_s: Mapped[int] = mapped_column(default=3600)
     give_up_after_s: Mapped[int] = mapped_column(default=24 * 3600)
+    on_delay: Mapped[Str] = mapped_column(default=DelayPolicy.WAIT)
     create_time: Mapped[Created]
 
     __table_args__ = (
         CheckConstraint(one_of("on_ambiguous", AmbiguityPolicy), name="on_ambiguous"),
+        CheckConstraint(one_of("on_delay", DelayPolicy), name="on_delay"),
         UniqueConstraint("account_id", "name"),
         Index(None, "account_id", "create_time", "id"),
     )
 
 
 class Route(Base):
-    """A provider account's place in an environment."""
+    """A provider account's place in an environment.
+
+    max_per_second, max_per_day: mails beyond these go elsewhere or wait; null for no cap. authenticated:
+    the provider signs for the environment's domain (DKIM aligned), as far as the owner knows.
+    """
 
     __tablename__ = "route"
 
@@ -52,6 +65,9 @@ class Route(Base):
     position: Mapped[int]
     weight: Mapped[int] = mapped_column(default=1)
     disabled: Mapped[bool] = mapped_column(default=False)
+    max_per_second: Mapped[int | None]
+    max_per_day: Mapped[int | None]
+    authenticated: Mapped[bool] = mapped_column(default=False)
 
     __table_args__ = (
         UniqueConstraint("environment_id", "provider_account_id"),

@@ -31,13 +31,17 @@ class ProviderAccount(Base):
 
 
 class Breaker(Base):
-    """The shared memory of flute_server.domain.breaker; no row means closed."""
+    """The shared memory of flute_server.domain.breaker; no row means closed.
+
+    domain: a receiving domain in lower case, or empty for the account as a whole.
+    """
 
     __tablename__ = "breaker"
 
     provider_account_id: Mapped[uuid.UUID] = mapped_column(
         ForeignKey("provider_account.id", ondelete="CASCADE"), primary_key=True
     )
+    domain: Mapped[Str] = mapped_column(primary_key=True, default="")
     state: Mapped[Str]
     failures: Mapped[int]
     opened: Mapped[int]
@@ -45,3 +49,20 @@ class Breaker(Base):
     reason: Mapped[Str]
 
     __table_args__ = (CheckConstraint(one_of("state", BreakerState), name="state"),)
+
+
+class Delay(Base):
+    """How long a provider account usually takes from accepted to delivered at a receiving domain.
+
+    mean_s and deviation_s are smoothed; deliveries counts what they were learned from.
+    """
+
+    __tablename__ = "delay"
+
+    provider_account_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("provider_account.id", ondelete="CASCADE"), primary_key=True
+    )
+    domain: Mapped[Str] = mapped_column(primary_key=True)
+    deliveries: Mapped[int]
+    mean_s: Mapped[float]
+    deviation_s: Mapped[float]

@@ -6,17 +6,23 @@ from collections.abc import Callable, Mapping
 
 import grpc
 from flute.v1 import email_pb2 as pb
-from flute.v1.email_service_pb2 import GetEmailRequest, SendEmailRequest
+from flute.v1.email_service_pb2 import (
+    ExplainEmailRequest,
+    ExplainEmailResponse,
+    GetEmailRequest,
+    SendEmailRequest,
+)
 from flute.v1.email_service_pb2_grpc import EmailServiceServicer
 
 from flute_server.addresses import masked
 from flute_server.domain.outcome import Outcome
 from flute_server.domain.state import State
-from flute_server.errors import Unavailable
+from flute_server.errors import Unauthenticated, Unavailable
 from flute_server.models import Ledger, Recipient
 from flute_server.rpc import convert
 from flute_server.rpc.principal import ANONYMOUS, current, require_sender
 from flute_server.sending.accept import accept
+from flute_server.sending.explain import paragraphs, summary
 from flute_server.sending.story import AttemptStory, FileInfo, Moment, Story, tell
 from flute_server.sending.wake import wake
 
@@ -49,11 +55,22 @@ class EmailServicer(EmailServiceServicer):
         )
 
     def GetEmail(self, request: GetEmailRequest, context: grpc.ServicerContext) -> pb.Email:
-        caller = current.get()
-        environment_id = caller.sender.environment_id if caller.sender else None
-        if caller is ANONYMOUS:
+        if current.get() is ANONYMOUS:
             return _email(tell(request.id, None, full=False), masked)
-        return _email(tell(request.id, environment_id, full=True), str)
+        return _email(_own_story(request.id), str)
+
+    def ExplainEmail(
+        self, request: ExplainEmailRequest, context: grpc.ServicerContext
+    ) -> ExplainEmailResponse:
+        if current.get() is ANONYMOUS:
+            raise Unauthenticated("NO_CREDENTIALS", "an access token is required")
+        story = _own_story(request.id)
+        return ExplainEmailResponse(summary=summary(story), paragraphs=paragraphs(story))
+
+
+def _own_story(id_: str) -> Story:
+    sender = current.get().sender
+    return tell(id_, sender.environment_id if sender else None, full=True)
 
 
 def _email(story: Story, show: Callable[[str], str]) -> pb.Email:

@@ -13,7 +13,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from flute_server.admin import environments
 from flute_server.admin.find import find
-from flute_server.models import AmbiguityPolicy, Environment
+from flute_server.models import AmbiguityPolicy, DelayPolicy, Environment
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.principal import current, require_sender, require_service
 
@@ -21,6 +21,11 @@ _POLICIES = {
     pb.AMBIGUITY_POLICY_UNSPECIFIED: AmbiguityPolicy.RESEND,
     pb.AMBIGUITY_POLICY_RESEND: AmbiguityPolicy.RESEND,
     pb.AMBIGUITY_POLICY_WAIT: AmbiguityPolicy.WAIT,
+}
+_DELAYS = {
+    pb.DELAY_POLICY_UNSPECIFIED: DelayPolicy.WAIT,
+    pb.DELAY_POLICY_WAIT: DelayPolicy.WAIT,
+    pb.DELAY_POLICY_RESEND: DelayPolicy.RESEND,
 }
 
 
@@ -32,7 +37,7 @@ class EnvironmentServicer(EnvironmentServiceServicer):
     ) -> pb.Environment:
         require_service()
         given = request.environment
-        names = ["allow_subdomains", "on_ambiguous"]
+        names = ["allow_subdomains", "on_ambiguous", "on_delay"]
         names += [name for name in ("ambiguity_wait", "give_up_after") if given.HasField(name)]
         row = environments.create(given.account_id, given.name, given.domain, _settings(given, names))
         return _environment(row)
@@ -71,6 +76,8 @@ def _settings(given: pb.Environment, names: Iterable[str]) -> dict[str, Any]:
     settings = {name: getattr(given, name, None) for name in names}
     if "on_ambiguous" in settings:
         settings["on_ambiguous"] = _POLICIES.get(given.on_ambiguous, AmbiguityPolicy.RESEND)
+    if "on_delay" in settings:
+        settings["on_delay"] = _DELAYS.get(given.on_delay, DelayPolicy.WAIT)
     return {name: value.seconds if isinstance(value, Duration) else value for name, value in settings.items()}
 
 
@@ -85,4 +92,6 @@ def _environment(row: Environment) -> pb.Environment:
         ambiguity_wait=Duration(seconds=row.ambiguity_wait_s),
         give_up_after=Duration(seconds=row.give_up_after_s),
         create_time=timestamp(row.create_time),
+        on_delay=pb.DelayPolicy.Value(f"DELAY_POLICY_{row.on_delay.upper()}"),
+        warnings=environments.warnings(row),
     )

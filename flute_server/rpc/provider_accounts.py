@@ -10,11 +10,12 @@ from google.protobuf.empty_pb2 import Empty
 from flute_server.admin import provider_accounts
 from flute_server.admin.find import find
 from flute_server.config import Config
-from flute_server.models import Breaker, ProviderAccount, db
+from flute_server.models import ProviderAccount, db
 from flute_server.providers.base import Field, Provider
 from flute_server.providers.registry import PROVIDERS
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.principal import require_service
+from flute_server.sending import health
 
 
 class ProviderAccountServicer(ProviderAccountServiceServicer):
@@ -73,9 +74,22 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     ) -> pb.VerifyProviderAccountResponse:
         require_service()
         check = provider_accounts.verify(self._config, request.id)
+        if check.ok:
+            health.reset(find(ProviderAccount, request.id).id)
+            db.session.commit()
         return pb.VerifyProviderAccountResponse(ok=check.ok, text=check.text)
 
+    def ResetProviderAccount(
+        self, request: pb.ResetProviderAccountRequest, context: grpc.ServicerContext
+    ) -> pb.ProviderAccount:
+        require_service()
+        row = find(ProviderAccount, request.id)
+        health.reset(row.id)
+        db.session.commit()
+        return self._shown(row)
+
     def _shown(self, row: ProviderAccount) -> pb.ProviderAccount:
+        kind = PROVIDERS[row.provider]
         shown = pb.ProviderAccount(
             id=str(row.id),
             account_id=str(row.account_id),
@@ -84,11 +98,15 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
             credentials=provider_accounts.shown_credentials(self._config, row),
             create_time=timestamp(row.create_time),
             breaker_state=pb.BREAKER_STATE_CLOSED,
+            webhook_path=f"/v1/webhooks/{row.provider}/{row.id}" if kind.webhooks else "",
+            webhook_help=kind.webhook_help,
         )
-        if breaker := db.session.get(Breaker, row.id):
-            shown.breaker_state = pb.BreakerState.Value(f"BREAKER_STATE_{breaker.state.upper()}")
-            shown.breaker_reason = breaker.reason
-            shown.retry_time.MergeFrom(timestamp(breaker.retry_at) or shown.retry_time)
+        for breaker in health.of(row.id):
+            state = pb.BreakerState.Value(f"BREAKER_STATE_{breaker.state.upper()}")
+            told = shown.domains.add(domain=breaker.domain) if breaker.domain else shown
+            told.breaker_state, told.breaker_reason = state, breaker.reason
+            if breaker.retry_at:
+                told.retry_time.FromDatetime(breaker.retry_at)
         return shown
 
 

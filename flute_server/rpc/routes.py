@@ -11,6 +11,8 @@ from flute_server.admin import routes
 from flute_server.models import Route
 from flute_server.rpc.principal import require_service
 
+_SETTINGS = ("position", "weight", "disabled", "max_per_second", "max_per_day", "authenticated")
+
 
 class RouteServicer(RouteServiceServicer):
     """The order in which an environment tries its provider accounts."""
@@ -18,13 +20,8 @@ class RouteServicer(RouteServiceServicer):
     def CreateRoute(self, request: pb.CreateRouteRequest, context: grpc.ServicerContext) -> pb.Route:
         require_service()
         given = request.route
-        row = routes.create(
-            given.environment_id,
-            given.provider_account_id,
-            given.position,
-            given.weight,
-            given.disabled,
-        )
+        settings = {name: getattr(given, name) for name in _SETTINGS}
+        row = routes.create(given.environment_id, given.provider_account_id, settings)
         return _route(row)
 
     def ListRoutes(
@@ -53,4 +50,7 @@ def _route(row: Route) -> pb.Route:
         position=row.position,
         weight=row.weight,
         disabled=row.disabled,
+        max_per_second=row.max_per_second or 0,
+        max_per_day=row.max_per_day or 0,
+        authenticated=row.authenticated,
     )

@@ -12,16 +12,22 @@ import grpc
 from flute.v1 import (
     account_service_pb2,
     account_service_pb2_grpc,
+    alert_service_pb2,
+    alert_service_pb2_grpc,
     api_key_service_pb2,
     api_key_service_pb2_grpc,
     email_service_pb2,
     email_service_pb2_grpc,
     environment_service_pb2,
     environment_service_pb2_grpc,
+    event_service_pb2,
+    event_service_pb2_grpc,
     provider_account_service_pb2,
     provider_account_service_pb2_grpc,
     route_service_pb2,
     route_service_pb2_grpc,
+    suppression_service_pb2,
+    suppression_service_pb2_grpc,
 )
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -29,23 +35,29 @@ from grpc_reflection.v1alpha import reflection
 from flute_server.app import create_app
 from flute_server.config import Config, ConfigError
 from flute_server.rpc.accounts import AccountServicer
+from flute_server.rpc.alerts import AlertServicer
 from flute_server.rpc.api_keys import ApiKeyServicer
 from flute_server.rpc.emails import EmailServicer
 from flute_server.rpc.environments import EnvironmentServicer
+from flute_server.rpc.events import EventServicer
 from flute_server.rpc.interceptors import ErrorInterceptor, SessionInterceptor
 from flute_server.rpc.provider_accounts import ProviderAccountServicer
 from flute_server.rpc.routes import RouteServicer
+from flute_server.rpc.suppressions import SuppressionServicer
 from flute_server.vault import vault
 
 log = logging.getLogger(__name__)
 
 SERVICES = (
     account_service_pb2,
+    alert_service_pb2,
     api_key_service_pb2,
     email_service_pb2,
     environment_service_pb2,
+    event_service_pb2,
     provider_account_service_pb2,
     route_service_pb2,
+    suppression_service_pb2,
 )
 # A mail of MAX_CONTENT_BYTES with its envelope; gRPC's own default is 4 MB.
 MAX_MESSAGE_BYTES = 40 * 1024 * 1024
@@ -79,13 +91,16 @@ def build(config: Config) -> tuple[grpc.Server, health.HealthServicer]:
         ],
     )
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(), server)
+    alert_service_pb2_grpc.add_AlertServiceServicer_to_server(AlertServicer(), server)
     api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyServicer(), server)
     email_service_pb2_grpc.add_EmailServiceServicer_to_server(EmailServicer(config.redis_url), server)
     environment_service_pb2_grpc.add_EnvironmentServiceServicer_to_server(EnvironmentServicer(), server)
+    event_service_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(config), server)
     provider_account_service_pb2_grpc.add_ProviderAccountServiceServicer_to_server(
         ProviderAccountServicer(config), server
     )
     route_service_pb2_grpc.add_RouteServiceServicer_to_server(RouteServicer(), server)
+    suppression_service_pb2_grpc.add_SuppressionServiceServicer_to_server(SuppressionServicer(), server)
     return server, _describe(server)
 
 

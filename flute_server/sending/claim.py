@@ -13,11 +13,13 @@ from sqlalchemy import Row, select, update
 
 from flute_server.domain.message import Address, RecipientKind
 from flute_server.domain.message import Recipient as Addressee
-from flute_server.domain.outcome import ErrorKind, Outcome, Reply
+from flute_server.domain.outcome import Outcome
+from flute_server.domain.settlement import FOR_GOOD
 from flute_server.domain.state import State
+from flute_server.domain.verdict import Action
 from flute_server.models import Attachment, Attempt, Email, Ledger, ProviderAccount, Recipient, db
+from flute_server.sending import suppress
 from flute_server.sending.content import unpacked
-from flute_server.sending.routing import lasting_objection
 from flute_server.sending.task import Pending, Task
 
 _TASK_COLUMNS = (
@@ -40,16 +42,30 @@ class Open:
     account: str
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An ambiguous attempt that must be cleared up before its recipient is sent to again."""
+
+    attempt_id: uuid.UUID
+    account_id: uuid.UUID
+    account: str
+    start: datetime
+    end: datetime
+    provider_message_id: str
+
+
 @dataclass(slots=True)
 class Claim:
     """A task, and what must be decided before it goes on.
 
-    lost: calls whose worker died; held: recipients whose last attempt was ambiguous, with its end.
+    lost: calls whose worker died; held: by recipient, what it is held for; suppressed: recipients that
+    must not be mailed, and why.
     """
 
     task: Task
     lost: list[Open]
-    held: dict[int, datetime]
+    held: dict[int, Held]
+    suppressed: dict[int, str]
 
 
 def claim(limit: int, now: datetime, lease: timedelta) -> list[Claim]:
@@ -75,6 +91,8 @@ def claim(limit: int, now: datetime, lease: timedelta) -> list[Claim]:
     recipients = _by_email(Recipient, [row.id for row in emails], Recipient.id)
     files = _by_email(Attachment, [row.id for row in emails if row.has_attachments], Attachment.position)
     claims = [_claim(row, recipients[row.id], files[row.id]) for row in emails]
+    for row_id, why in suppress.among([row.id for row in emails]).items():
+        next(item for item in claims if row_id in item.task.pending).suppressed[row_id] = why
     _recall([item for item in claims if item.task.lease > 1])
     return claims
 
@@ -102,7 +120,7 @@ def _claim(email: Row[Any], recipients: list[Recipient], files: list[Attachment]
             row.id: Pending(_addressee(row), row.id, held=row.state == State.SENDING) for row in unsettled
         },
     )
-    return Claim(task, [], {})
+    return Claim(task, [], {}, {})
 
 
 def _addressee(row: Recipient) -> Addressee:
@@ -128,14 +146,26 @@ def _recall(claims: Iterable[Claim]) -> None:
 
 
 def _remember(item: Claim, pending: Pending, attempt: Attempt, entry: Ledger, account: str) -> None:
+    account_id = attempt.provider_account_id
     item.held.pop(pending.row_id, None)
     if attempt.round == item.task.round:
-        pending.tried.add(attempt.provider_account_id)
+        pending.tried.add(account_id)
     if entry.outcome is None:
         item.lost.append(Open(attempt.id, pending.row_id, account))
         return
     if pending.held and entry.outcome == Outcome.AMBIGUOUS and attempt.end_time:
-        item.held[pending.row_id] = attempt.end_time
-    kind = ErrorKind(entry.error) if entry.error else None
-    if lasting_objection(Reply(kind)):
-        pending.for_good[attempt.provider_account_id] = f"{account} refused it: {entry.text}"
+        item.held[pending.row_id] = Held(
+            attempt.id,
+            account_id,
+            account,
+            attempt.start_time,
+            attempt.end_time,
+            entry.provider_message_id,
+        )
+    if entry.outcome == Outcome.ACCEPTED:
+        # Back in the queue although it took the mail: then it told of a failure, or nothing for too long.
+        pending.for_good[account_id] = f"{account} took the mail before, and it did not arrive"
+    elif entry.error in FOR_GOOD:
+        pending.for_good[account_id] = f"{account} refused it: {entry.text}"
+    if entry.action == Action.FAILOVER_IF_AUTHENTICATED:
+        pending.needs_authentication = True

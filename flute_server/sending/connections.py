@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from flute_server.config import Config
+from flute_server.domain import verp
 from flute_server.providers.base import Network, Provider
 from flute_server.providers.registry import connect
 from flute_server.vault import vault
@@ -20,6 +21,7 @@ class Connections:
             read_timeout_s=config.read_timeout_s,
             allow_private=config.allow_private_addresses,
             max_connections=config.worker_sends,
+            bounce_secret=verp.secret_of(config.secret_keys[0]),
         )
         self._open: dict[uuid.UUID, tuple[int, Provider]] = {}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -22,25 +23,41 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from flute_server.config import Config
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
 from flute_server.models import Email, db
+from flute_server.providers.base import LookUp
 from flute_server.sending import routing
 from flute_server.sending.claim import Claim, claim
 from flute_server.sending.connections import Connections
 from flute_server.sending.dispatch import Dispatcher
-from flute_server.sending.outcomes import Call, Ended, record, resolve
-from flute_server.sending.record import Writes, still_ours
+from flute_server.sending.inquire import inquiries
+from flute_server.sending.outcomes import (
+    Call,
+    Ended,
+    Inquiry,
+    Told,
+    record,
+    record_answer,
+    record_facts,
+    resolve,
+)
+from flute_server.sending.record import Writes, on_record, still_ours
 from flute_server.sending.task import Task
 from flute_server.sending.wake import awake, wake
 
 log = logging.getLogger(__name__)
 
 DATABASE_ERRORS = (DBAPIError, PoolTimeoutError)
-# A job ends after this long, so that RQ sees that its worker is alive.
-SHIFT_S = 30.0
+# A job ends after this long, so that the jobs of other queues get their turn.
+SHIFT_S = 2.0
 # How often to look for newly due mail while calls are under way.
 POLL_S = 0.05
 # Under load a turn waits this long for more calls to end, which makes turns fewer and fuller.
 GATHER_S = 0.004
 DATABASE_PAUSE_S = 0.5
+# How long a worker that must stop waits for a database that is away; the next one finds the calls as lost.
+LAST_WORDS_S = 10.0
+
+
+Result = Ended | Told
 
 
 class Deliverer:
@@ -53,13 +70,13 @@ class Deliverer:
         self._redis_url = config.redis_url
         self._slots = config.worker_sends
         # Longer than any call can last: past it, the call is taken for lost.
-        self._lease = timedelta(seconds=60 + 2 * (config.connect_timeout_s + config.read_timeout_s))
+        self._lease = timedelta(seconds=10 + 4 * (config.connect_timeout_s + config.read_timeout_s))
         self._connections = Connections(config)
         per_account = max(1, self._slots * 3 // 4)
         self._dispatcher = Dispatcher(self._connections, self._lease, per_account)
         self._pool = ThreadPoolExecutor(self._slots, "send")
-        self._ended: SimpleQueue[Ended] = SimpleQueue()
-        self._unrecorded: list[Ended] = []
+        self._ended: SimpleQueue[Result] = SimpleQueue()
+        self._unrecorded: list[Result] = []
         self._calls = 0
 
     def drain(self) -> None:
@@ -79,8 +96,9 @@ class Deliverer:
         self._stop.set()
         deadline = time.monotonic() + self._lease.total_seconds()
         while not self._step(accepting=False) and time.monotonic() < deadline:
-            pass
-        self._pool.shutdown(cancel_futures=True)
+            if not self._calls:  # only the database keeps us
+                deadline = min(deadline, time.monotonic() + LAST_WORDS_S)
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._connections.close()
 
     def _step(self, *, accepting: bool) -> bool:
@@ -93,9 +111,9 @@ class Deliverer:
             return False
         return not claimed and not self._calls and self._ended.empty()
 
-    def _collect(self, *, block: bool) -> list[Ended]:
+    def _collect(self, *, block: bool) -> list[Result]:
         """The calls that have ended by now; waits for one if `block`, but not longer than the poll."""
-        found: list[Ended] = []
+        found: list[Result] = []
         try:
             if block:
                 found.append(self._ended.get(timeout=POLL_S))
@@ -104,13 +122,17 @@ class Deliverer:
             while True:
                 found.append(self._ended.get_nowait())
         except Empty:
-            self._calls -= len(found)
-            for ended in found:
-                ended.call.task.calls -= 1
-                self._dispatcher.under_way[ended.call.route.account_id] -= 1
+            for result in found:
+                self._put_down(result)
             return found
 
-    def _try_turn(self, ended: list[Ended], *, accepting: bool) -> tuple[list[Ended], int | None]:
+    def _put_down(self, result: Result) -> None:
+        self._calls -= 1
+        _task(result).calls -= 1
+        if isinstance(result, Ended):
+            self._dispatcher.under_way[result.call.route.account_id] -= 1
+
+    def _try_turn(self, ended: list[Result], *, accepting: bool) -> tuple[list[Result], int | None]:
         """One turn: what is still to be recorded, and how many emails were claimed.
 
         When the database fails, nothing of the turn has happened: `ended` comes back, and None.
@@ -120,14 +142,14 @@ class Deliverer:
                 claimed, calls = self._turn(ended, accepting=accepting)
         except DATABASE_ERRORS as error:
             log.warning("the database failed in mid-turn, trying again: %s", str(error).splitlines()[0])
-            for item in ended:
-                item.call.task.abandoned = True
+            for result in ended:
+                _task(result).abandoned = True
             return ended, None
         for call in calls:
             self._begin(call)
         return [], claimed
 
-    def _turn(self, ended: list[Ended], *, accepting: bool) -> tuple[int, list[Call]]:
+    def _turn(self, ended: list[Result], *, accepting: bool) -> tuple[int, list[Call | Inquiry]]:
         now = db.session.scalar(select(func.now()))
         assert isinstance(now, datetime)  # noqa: S101  tells mypy what PostgreSQL answers
         writes = Writes(now)
@@ -142,27 +164,35 @@ class Deliverer:
         db.session.commit()
         return len(claims), calls
 
-    def _record(self, ended: list[Ended], writes: Writes) -> list[Task]:
+    def _record(self, ended: list[Result], writes: Writes) -> list[Task]:
         """Write the outcomes; the tasks that are still ours and may go on."""
-        ours = still_ours({(item.call.task.email_id, item.call.task.lease) for item in ended})
+        ours = still_ours({(_task(result).email_id, _task(result).lease) for result in ended})
+        known = on_record([_attempt_id(result) for result in ended])
         going_on: dict[int, Task] = {}
-        for item in sorted(ended, key=lambda item: item.call.route.account_id):
-            task = item.call.task
+        for result in ended:
+            task = _task(result)
             if task.email_id not in ours:
-                log.warning("email %s: the lease was lost; its outcome is not written", task.email_id)
+                log.warning("email %s: the lease was lost; the answer is kept as evidence", task.email_id)
+                if isinstance(result, Ended):
+                    record_facts(result, writes)
                 continue
-            record(item, writes)
+            if isinstance(result, Ended):
+                record(result, known, writes)
+            else:
+                record_answer(result, known, writes)
             going_on[id(task)] = task
         return list(going_on.values())
 
-    def _plan(self, going_on: Iterable[Task], claims: list[Claim], writes: Writes) -> list[Call]:
+    def _plan(self, going_on: Iterable[Task], claims: list[Claim], writes: Writes) -> list[Call | Inquiry]:
         tasks = [*going_on, *(item.task for item in claims)]
         if not tasks:
             return []
-        routings = routing.load({task.environment_id for task in tasks})
+        routings = routing.load(tasks)
+        calls: list[Call | Inquiry] = []
         for item in claims:
-            resolve(item, routings[item.task.environment_id].policy, writes)
-        calls: list[Call] = []
+            task, its_routing = item.task, routings[item.task.environment_id]
+            held = resolve(item, its_routing.policy, writes)
+            calls += inquiries(task, held, its_routing, self._connections, writes)
         for task in tasks:
             if task.abandoned or self._stop.is_set():
                 # Back at once to whoever is there to take it, unless calls of it are still under way.
@@ -172,13 +202,17 @@ class Deliverer:
             calls += self._dispatcher.dispatch(task, routings[task.environment_id], writes)
         return calls
 
-    def _begin(self, call: Call) -> None:
-        call.task.calls += 1
+    def _begin(self, call: Call | Inquiry) -> None:
         self._calls += 1
+        if isinstance(call, Inquiry):
+            self._pool.submit(self._inquire, call)
+            return
+        call.task.calls += 1
         self._dispatcher.under_way[call.route.account_id] += 1
         self._pool.submit(self._send, call)
 
     def _send(self, call: Call) -> None:
+        begin = time.monotonic()
         try:
             result = call.provider.send(call.handoff)
         except Exception:
@@ -186,7 +220,23 @@ class Deliverer:
             log.exception("attempt %s failed unforeseen", call.attempt_id)
             text = "an unforeseen error in Flute; the log has it"
             result = SendResult(Reply(ErrorKind.AMBIGUOUS, text=text))
-        self._ended.put(Ended(call, result))
+        self._ended.put(Ended(call, result, time.monotonic() - begin))
+
+    def _inquire(self, inquiry: Inquiry) -> None:
+        try:
+            answer = inquiry.provider.look_up(inquiry.trace)
+        except Exception:
+            log.exception("asking about attempt %s failed unforeseen", inquiry.held.attempt_id)
+            answer = LookUp(None, "an unforeseen error in Flute; the log has it")
+        self._ended.put(Told(inquiry, answer))
+
+
+def _task(result: Result) -> Task:
+    return result.call.task if isinstance(result, Ended) else result.inquiry.task
+
+
+def _attempt_id(result: Result) -> uuid.UUID:
+    return result.call.attempt_id if isinstance(result, Ended) else result.inquiry.held.attempt_id
 
 
 def sweep(app: Flask) -> None:

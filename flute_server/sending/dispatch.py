@@ -7,33 +7,38 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from flute_server.domain import route
 from flute_server.domain.message import Handoff
-from flute_server.domain.route import Judged, Use
+from flute_server.domain.route import Judged, Use, Wait
 from flute_server.domain.settlement import backoff
 from flute_server.domain.state import EventType, State
 from flute_server.providers.base import Provider
+from flute_server.sending import caps
 from flute_server.sending.connections import Connections
 from flute_server.sending.outcomes import Call
 from flute_server.sending.record import Writes
-from flute_server.sending.routing import RouteNow, Routing, win_probe
+from flute_server.sending.routing import RouteNow, Routing, give_back_probe, win_probe
 from flute_server.sending.task import Pending, Policy, Task
 
 # How soon a mail comes back whose provider already has its share of this worker's calls.
 BUSY_PAUSE = timedelta(milliseconds=500)
+# Mails that wait for the same thing come back spread over this part of the wait, but not over more than that.
+SPREAD = 0.1
+LONGEST_SPREAD = timedelta(minutes=1)
 
 Judgement = Sequence[Judged]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The route to take now, if there is one, and how each was judged."""
+    """The route to take now, if there is one, and how each was judged. busy: it is to be waited for."""
 
     route: RouteNow | None
     judged: Judgement
     policy: Policy
+    busy: bool = False
 
 
 @dataclass(slots=True)
@@ -48,13 +53,13 @@ class Dispatcher:
     def dispatch(self, task: Task, routing: Routing, writes: Writes) -> list[Call]:
         """The calls to make now for this task; without any, it is released until something can be done."""
         calls: list[Call] = []
-        for group in task.groups():
-            choice = self._choose(task, group, routing, writes)
-            if choice.route is None:
-                _postpone(task, group, choice.judged, routing, writes)
-            elif self._busy(choice.route) and not task.calls and not calls:
+        for group in task.groups(routing.troubled):
+            choice = self._choose(task, group, routing, writes, may_wait=not task.calls and not calls)
+            if choice.busy:
                 writes.look_again(task.email_id, writes.now + BUSY_PAUSE, task.round)
                 return []
+            if choice.route is None:
+                _postpone(task, group, choice.judged, routing, writes)
             else:
                 calls.append(self._prepare(task, group, choice.route, choice, writes))
         if calls or task.calls:
@@ -71,27 +76,42 @@ class Dispatcher:
             candidate.account_id, candidate.revision, candidate.provider, candidate.credentials
         )
 
-    def _choose(self, task: Task, group: list[Pending], routing: Routing, writes: Writes) -> Choice:
-        handoff = _handoff(task, group, "")
-        candidates = [self._candidate(item, handoff, group[0]) for item in routing.routes]
-        judged = route.plan(candidates, writes.now, random.random())  # noqa: S311  a lot, no secret
+    def _choose(
+        self, task: Task, group: list[Pending], routing: Routing, writes: Writes, *, may_wait: bool
+    ) -> Choice:
+        """The first usable route that can be had: not busy, its probe won, and room under its cap."""
+        judged = self._plan(task, group, routing, writes.now)
         by_id = {item.account_id: item for item in routing.routes}
-        for item in judged:
-            account = item.candidate.account
-            if item.use is Use.YES or (item.use is Use.PROBE and win_probe(account, writes.now)):
-                return Choice(by_id[account], judged, routing.policy)
-        return Choice(None, judged, routing.policy)
+        told = {item.candidate.account: item for item in judged}
+        for item in route.usable(judged):
+            chosen = by_id[item.candidate.account]
+            if may_wait and self._busy(chosen):
+                return Choice(None, judged, routing.policy, busy=True)
+            if full := _taken(chosen, item, len(group), writes.now):
+                told[chosen.account_id] = full
+            else:
+                return Choice(chosen, list(told.values()), routing.policy)
+        return Choice(None, list(told.values()), routing.policy)
 
-    def _candidate(self, item: RouteNow, handoff: Handoff, pending: Pending) -> route.Candidate:
-        refused = pending.for_good.get(item.account_id)
+    def _plan(self, task: Task, group: list[Pending], routing: Routing, now: datetime) -> Judgement:
+        handoff = _handoff(task, group, "")
+        candidates = [self._candidate(item, handoff, group) for item in routing.routes]
+        return route.plan(candidates, now, random.random())  # noqa: S311  a lot, no secret
+
+    def _candidate(self, item: RouteNow, handoff: Handoff, group: list[Pending]) -> route.Candidate:
+        one = group[0]  # the others have the same history and needs
+        refused = one.for_good.get(item.account_id)
+        domains = {pending.recipient.address.domain for pending in group}
         return route.Candidate(
             account=item.account_id,
             name=item.name,
             position=item.position,
             weight=item.weight,
             disabled=item.disabled,
-            tried=item.account_id in pending.tried,
+            tried=item.account_id in one.tried,
+            authenticated=item.authenticated or not one.needs_authentication,
             breaker=item.health,
+            troubles={name: health for name, health in item.domain_health.items() if name in domains},
             objections=(refused,) if refused else self._provider(item).objections(handoff),
         )
 
@@ -121,35 +141,70 @@ class Dispatcher:
         return Call(task, choice.policy, chosen, attempt_id, group, handoff, provider)
 
 
+def _taken(chosen: RouteNow, item: Judged, mails: int, now: datetime) -> Judged | None:
+    """Take the probe and the room that the route needs; the new verdict on it if they cannot be had."""
+    if item.probes and not win_probe(chosen.account_id, item.probes, now):
+        return route.outrun(item)
+    full = caps.take(chosen, mails)
+    if full is None:
+        return None
+    if item.probes:
+        give_back_probe(chosen.account_id, item.probes, now)
+    return route.full(item, full.reason, now + timedelta(seconds=full.wait_s))
+
+
 def release(task: Task, routing: Routing, writes: Writes) -> None:
     """Let go of a task: until its next round, until its held recipients are decided upon, or for good."""
     times = [task.held_until] if task.held_until else []
     round_ = task.round
-    if any(pending.waiting for pending in task.pending.values()):
-        pause = backoff(task.round, random.random())  # noqa: S311  jitter, no secret
+    if waits := _waits(task, writes.now):
+        # Who needs a new round must not be hurried by who only waits for room under a cap.
+        wait = min([wait for wait in waits if wait.new_round] or waits, key=lambda wait: wait.until)
         last_try = task.create_time + routing.policy.give_up_after
-        next_try = writes.now + pause
-        times.append(min(next_try, last_try) if writes.now < last_try else next_try)
-        round_ += 1
+        times.append(min(wait.until, last_try) if writes.now < last_try else wait.until)
+        round_ += wait.new_round
     writes.look_again(task.email_id, min(times, default=None), round_)
+
+
+def _waits(task: Task, now: datetime) -> list[Wait]:
+    rest = Wait(_rested(task, now))
+    return [pending.wait or rest for pending in task.pending.values() if pending.waiting]
+
+
+def _rested(task: Task, now: datetime) -> datetime:
+    """The end of the back-off after this round."""
+    return now + backoff(task.round, random.random())  # noqa: S311  jitter, no secret
 
 
 def _postpone(task: Task, group: list[Pending], judged: Judgement, routing: Routing, writes: Writes) -> None:
     """No route can take these recipients now: they wait for the next round, or their time is up."""
     story = "; ".join(f"{item.candidate.name}: {item.reason}" for item in judged) or "it has no route"
     give_up = writes.now >= task.create_time + routing.policy.give_up_after
-    if not give_up and not route.hopeless(judged):
-        if group[0].tried or task.round == 0:
-            text = f"no provider can take it now ({story}); trying again later"
-            writes.tell(task.email_id, EventType.DEFERRED, text, _only(group))
+    if give_up or route.hopeless(judged):
+        why = "gave up" if give_up else "no provider of this environment can ever carry this mail"
         for pending in group:
-            pending.waiting = True
+            writes.tell(task.email_id, EventType.FAILED, f"{why}: {story}", pending.row_id)
+            writes.move(pending.row_id, State.FAILED)
+            del task.pending[pending.row_id]
         return
-    why = "gave up" if give_up else "no provider of this environment can ever carry this mail"
+    wait = route.wait(judged, _rested(task, writes.now))
+    if _is_news(task, group, wait):
+        text = f"no provider can take it now ({story}); trying again later"
+        writes.tell(task.email_id, EventType.DEFERRED, text, _only(group))
     for pending in group:
-        writes.tell(task.email_id, EventType.FAILED, f"{why}: {story}", pending.row_id)
-        writes.move(pending.row_id, State.FAILED)
-        del task.pending[pending.row_id]
+        pending.waiting, pending.wait = True, _spread(wait, writes.now)
+
+
+def _is_news(task: Task, group: list[Pending], wait: Wait) -> bool:
+    """A wait is told when it begins, and when routes were tried in vain; not each time that it goes on."""
+    if wait.new_round:
+        return bool(group[0].tried) or task.round == 0
+    return task.lease == 1
+
+
+def _spread(wait: Wait, now: datetime) -> Wait:
+    width = min((wait.until - now) * SPREAD, LONGEST_SPREAD)
+    return Wait(wait.until + width * random.random(), wait.new_round)  # noqa: S311  jitter, no secret
 
 
 def _only(group: list[Pending]) -> int | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, tuple_, update
+from sqlalchemy import DateTime, Text, bindparam, func, insert, select, update
 
-from flute_server.domain.outcome import Outcome, Reply
+from flute_server.domain.outcome import Fate, Outcome, Reply
 from flute_server.domain.state import EventType, State
+from flute_server.domain.verdict import Action
 from flute_server.models import Attempt, Email, Event, Ledger, Recipient, db
 
 # What a provider says is kept for people to read, not as an archive.
@@ -19,26 +21,42 @@ MAX_TEXT = 2000
 Row = dict[str, Any]
 
 _CLOSE_ATTEMPT = update(Attempt).where(Attempt.id == bindparam("key")).values(end_time=bindparam("end_time"))
+# The first evidence of an outcome stands: a webhook may have told it before the call's own answer came.
 _CLOSE_ENTRY = (
     update(Ledger)
     .where(Ledger.attempt_id == bindparam("attempt"), Ledger.recipient_id == bindparam("recipient"))
     .values(
-        {
-            name: bindparam(name)
-            for name in ("outcome", "error", "status", "code", "text", "provider_message_id")
-        }
+        outcome=func.coalesce(Ledger.outcome, bindparam("outcome", type_=Text)),
+        **{name: bindparam(name) for name in ("error", "status", "code", "text", "provider_message_id")},
     )
+)
+# What a webhook or a look-up tells overrides what the call seemed to say.
+_LEARN = (
+    update(Ledger)
+    .where(Ledger.attempt_id == bindparam("attempt"), Ledger.recipient_id == bindparam("recipient"))
+    .values({name: bindparam(name) for name in ("outcome", "fate", "action")})
 )
 _MOVE_RECIPIENT = (
     update(Recipient)
     .where(Recipient.id == bindparam("key"))
     .values(state=bindparam("state"), update_time=bindparam("update_time"))
 )
+# A recipient may have been queued again by a bounce while a worker had the mail in its hands.
+_QUEUED_AGAIN = (
+    select(func.now())
+    .where(Recipient.email_id == Email.id, Recipient.state == State.QUEUED)
+    .limit(1)
+    .scalar_subquery()
+)
 _SET_DUE = (
     update(Email)
     .where(Email.id == bindparam("key"))
-    .values(due_time=bindparam("due_time"), round=bindparam("round"))
+    .values(
+        due_time=func.coalesce(bindparam("due_time", type_=DateTime(timezone=True)), _QUEUED_AGAIN),
+        round=bindparam("round"),
+    )
 )
+_HURRY = update(Email).where(Email.id == bindparam("key")).values(due_time=func.now())
 
 
 @dataclass(slots=True)
@@ -50,9 +68,11 @@ class Writes:
     entries: list[Row] = field(default_factory=list)
     closed_attempts: list[Row] = field(default_factory=list)
     closed_entries: list[Row] = field(default_factory=list)
+    learned: list[Row] = field(default_factory=list)
     moves: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
     due: dict[uuid.UUID, Row] = field(default_factory=dict)
+    hurried: list[Row] = field(default_factory=list)
 
     def close(self, attempt_id: uuid.UUID) -> None:
         self.closed_attempts.append({"key": attempt_id, "end_time": self.now})
@@ -72,6 +92,25 @@ class Writes:
             }
         )
 
+    def learn(
+        self,
+        attempt_id: uuid.UUID,
+        recipient_id: int,
+        outcome: Outcome | None,
+        fate: Fate | None,
+        action: Action | None = None,
+    ) -> None:
+        """What is known of an attempt from somebody else than the call itself."""
+        self.learned.append(
+            {
+                "attempt": attempt_id,
+                "recipient": recipient_id,
+                "outcome": outcome,
+                "fate": fate,
+                "action": action,
+            }
+        )
+
     def move(self, recipient_id: int, state: State) -> None:
         self.moves.append({"key": recipient_id, "state": state, "update_time": self.now})
 
@@ -82,22 +121,30 @@ class Writes:
         text: str,
         recipient_id: int | None = None,
         attempt_id: uuid.UUID | None = None,
+        *,
+        time: datetime | None = None,
+        detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """A line on the email's timeline."""
+        """A line on the email's timeline. time: when it happened, if that was not now."""
         self.events.append(
             {
                 "email_id": email_id,
                 "recipient_id": recipient_id,
                 "attempt_id": attempt_id,
                 "type": type_,
-                "time": self.now,
+                "time": time or self.now,
                 "text": _clean(text),
+                "detail": detail,
             }
         )
 
     def look_again(self, email_id: uuid.UUID, due: datetime | None, round_: int) -> None:
         """When the email is due next; None for never."""
         self.due[email_id] = {"key": email_id, "due_time": due, "round": round_}
+
+    def hurry(self, email_id: uuid.UUID) -> None:
+        """Make the email due at once."""
+        self.hurried.append({"key": email_id})
 
     def flush(self) -> None:
         """Write everything into the session's transaction."""
@@ -106,8 +153,10 @@ class Writes:
         for statement, rows in (
             (_CLOSE_ATTEMPT, self.closed_attempts),
             (_CLOSE_ENTRY, self.closed_entries),
+            (_LEARN, self.learned),
             (_MOVE_RECIPIENT, self.moves),
             (_SET_DUE, list(self.due.values())),
+            (_HURRY, self.hurried),
             (insert(Attempt), self.attempts),
             (insert(Ledger), self.entries),
             (insert(Event), self.events),
@@ -116,16 +165,45 @@ class Writes:
                 connection.execute(statement, rows)
 
 
-def still_ours(claims: set[tuple[uuid.UUID, int]]) -> set[uuid.UUID]:
-    """Which of these (email, lease) are still held, locked until the transaction ends.
+def still_ours(claims: Collection[tuple[uuid.UUID, int]]) -> set[uuid.UUID]:
+    """Which of these (email, lease) are still held; all of the emails are locked until the transaction ends.
 
-    A worker that was away for longer than its lease has lost them to another, and must not write.
+    A worker that was away for longer than its lease has lost them to another, and must not decide any more.
     """
     if not claims:
         return set()
-    query = Email.__table__.select().with_only_columns(Email.id)
-    held = query.where(tuple_(Email.id, Email.lease).in_(claims)).order_by(Email.id).with_for_update()
-    return set(db.session.scalars(held))
+    leases = lock(email_id for email_id, _ in claims)
+    return {email_id for email_id, lease in claims if leases.get(email_id) == lease}
+
+
+def lock(email_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """Lock these emails, in one order for all, and tell their leases."""
+    query = select(Email.id, Email.lease).where(Email.id.in_(set(email_ids)))
+    rows = db.session.execute(query.order_by(Email.id).with_for_update())
+    return {email_id: lease for email_id, lease in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class OnRecord:
+    """What the database says of one recipient of an attempt."""
+
+    outcome: Outcome | None
+    state: State
+
+
+def on_record(attempt_ids: Collection[uuid.UUID]) -> dict[tuple[uuid.UUID, int], OnRecord]:
+    """By attempt and recipient: what others may have written since the attempt began."""
+    if not attempt_ids:
+        return {}
+    query = (
+        select(Ledger.attempt_id, Ledger.recipient_id, Ledger.outcome, Recipient.state)
+        .join(Recipient, Recipient.id == Ledger.recipient_id)
+        .where(Ledger.attempt_id.in_(attempt_ids))
+    )
+    return {
+        (attempt_id, recipient_id): OnRecord(Outcome(outcome) if outcome else None, State(state))
+        for attempt_id, recipient_id, outcome, state in db.session.execute(query)
+    }
 
 
 def _clean(text: str) -> str:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Row, case, or_, select, update
 
 from flute_server.domain import breaker as transitions
-from flute_server.domain.breaker import BreakerState
-from flute_server.domain.outcome import Reply
-from flute_server.domain.settlement import FOR_GOOD
+from flute_server.domain.breaker import ACCOUNT, DOMAIN, BreakerState
 from flute_server.models import AmbiguityPolicy, Breaker, Environment, ProviderAccount, Route, db
-from flute_server.sending.task import Policy
+from flute_server.sending.task import Policy, Task
 
 Health = transitions.Breaker
+# The domain under which the breaker of an account as a whole is kept.
+WHOLE = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RouteNow:
-    """A route with its account and the account's health."""
+    """A route with its account and the account's health.
 
+    domain_health: only the receiving domains of the mail at hand at which the account is not well.
+    """
+
+    id: uuid.UUID
     account_id: uuid.UUID
     revision: int
     provider: str
@@ -32,7 +36,11 @@ class RouteNow:
     position: int
     weight: int
     disabled: bool
-    health: Health
+    max_per_second: int | None = None
+    max_per_day: int | None = None
+    authenticated: bool = False
+    health: Health = field(default_factory=Health)
+    domain_health: Mapping[str, Health] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -42,6 +50,11 @@ class Routing:
     policy: Policy
     routes: list[RouteNow]
 
+    @property
+    def troubled(self) -> set[str]:
+        """The receiving domains at which some account is not well."""
+        return {domain for route in self.routes for domain in route.domain_health}
+
 
 _QUERY = (
     select(
@@ -49,94 +62,107 @@ _QUERY = (
         Environment.on_ambiguous,
         Environment.ambiguity_wait_s,
         Environment.give_up_after_s,
+        Route.id,
         Route.position,
         Route.weight,
         Route.disabled,
-        ProviderAccount.id.label("account_id"),
+        Route.max_per_second,
+        Route.max_per_day,
+        Route.authenticated,
+        Route.provider_account_id.label("account_id"),
         ProviderAccount.revision,
         ProviderAccount.provider,
         ProviderAccount.name,
         ProviderAccount.credentials,
-        Breaker.state,
-        Breaker.failures,
-        Breaker.opened,
-        Breaker.retry_at,
-        Breaker.reason,
     )
     .join(Route, Route.environment_id == Environment.id, isouter=True)
     .join(ProviderAccount, ProviderAccount.id == Route.provider_account_id, isouter=True)
-    .join(Breaker, Breaker.provider_account_id == ProviderAccount.id, isouter=True)
 )
 
 
-def load(environment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Routing]:
-    """The routing of each of these environments."""
+def load(tasks: Iterable[Task]) -> dict[uuid.UUID, Routing]:
+    """The routing of each of the environments of these tasks, as far as their recipients need it."""
+    environment_ids: set[uuid.UUID] = set()
+    domains: set[str] = set()
+    for task in tasks:
+        environment_ids.add(task.environment_id)
+        domains.update(pending.recipient.address.domain for pending in task.pending.values())
+    rows = db.session.execute(_QUERY.where(Environment.id.in_(environment_ids))).all()
+    healths = _healths({row.account_id for row in rows if row.account_id}, domains)
     found: dict[uuid.UUID, Routing] = {}
-    for row in db.session.execute(_QUERY.where(Environment.id.in_(list(environment_ids)))):
-        policy = Policy(
-            hold_ambiguous=row.on_ambiguous == AmbiguityPolicy.WAIT,
-            ambiguity_wait=timedelta(seconds=row.ambiguity_wait_s),
-            give_up_after=timedelta(seconds=row.give_up_after_s),
-        )
-        routing = found.setdefault(row.environment_id, Routing(policy, []))
-        if row.account_id is None:
-            continue
-        route = RouteNow(
-            account_id=row.account_id,
-            revision=row.revision,
-            provider=row.provider,
-            name=row.name,
-            credentials=row.credentials,
-            position=row.position,
-            weight=row.weight,
-            disabled=row.disabled,
-            health=_health(row.state, row.failures, row.opened, row.retry_at, row.reason),
-        )
-        routing.routes.append(route)
+    for row in rows:
+        routing = found.setdefault(row.environment_id, Routing(_policy(row), []))
+        if row.account_id is not None:
+            routing.routes.append(_route(row, healths.get(row.account_id, {})))
     return found
 
 
-def _health(state: str | None, failures: int, opened: int, retry_at: datetime | None, reason: str) -> Health:
-    if state is None:
-        return Health()
-    return Health(BreakerState(state), failures, opened, retry_at, reason)
-
-
-def win_probe(account_id: uuid.UUID, now: datetime) -> bool:
-    """Take the one probe of a failing account, if nobody else has."""
-    probe = transitions.probing(Health(), now)
-    query = (
-        update(Breaker)
-        .where(Breaker.provider_account_id == account_id, Breaker.retry_at <= now)
-        .values(state=probe.state, retry_at=probe.retry_at)
-        .returning(Breaker.provider_account_id)
+def _policy(row: Row[*tuple[Any, ...]]) -> Policy:
+    return Policy(
+        hold_ambiguous=row.on_ambiguous == AmbiguityPolicy.WAIT,
+        ambiguity_wait=timedelta(seconds=row.ambiguity_wait_s),
+        give_up_after=timedelta(seconds=row.give_up_after_s),
     )
-    return db.session.execute(query).one_or_none() is not None
 
 
-def report(account_id: uuid.UUID, seen: Health, replies: Iterable[Reply], now: datetime) -> None:
-    """Let the account's health learn from answers. Healthy and answered well is the common case: no query.
-
-    seen: the health when the call began.
-    """
-    told = list(replies)
-    if seen == Health() and all(transitions.after(seen, reply, now) == seen for reply in told):
-        return
-    row = db.session.get(Breaker, account_id, with_for_update=True, populate_existing=True)
-    health = _health(row.state, row.failures, row.opened, row.retry_at, row.reason) if row else Health()
-    for reply in told:
-        health = transitions.after(health, reply, now)
-    values = {
-        "state": health.state,
-        "failures": health.failures,
-        "opened": health.opened,
-        "retry_at": health.retry_at,
-        "reason": health.reason,
-    }
-    upsert = insert(Breaker).values(provider_account_id=account_id, **values)
-    db.session.execute(upsert.on_conflict_do_update(index_elements=["provider_account_id"], set_=values))
+def _route(row: Row[*tuple[Any, ...]], healths: Mapping[str, Health]) -> RouteNow:
+    return RouteNow(
+        id=row.id,
+        account_id=row.account_id,
+        revision=row.revision,
+        provider=row.provider,
+        name=row.name,
+        credentials=row.credentials,
+        position=row.position,
+        weight=row.weight,
+        disabled=row.disabled,
+        max_per_second=row.max_per_second,
+        max_per_day=row.max_per_day,
+        authenticated=row.authenticated,
+        health=healths.get(WHOLE, Health()),
+        domain_health={domain: health for domain, health in healths.items() if domain != WHOLE},
+    )
 
 
-def lasting_objection(reply: Reply) -> bool:
-    """True for a refusal that another round cannot change."""
-    return reply.kind in FOR_GOOD
+def _healths(account_ids: set[uuid.UUID], domains: set[str]) -> dict[uuid.UUID, dict[str, Health]]:
+    """What is not as it should be: by account, then by domain."""
+    if not account_ids:
+        return {}
+    ill = or_(Breaker.domain == WHOLE, Breaker.state != BreakerState.CLOSED)
+    query = select(Breaker.__table__).where(
+        Breaker.provider_account_id.in_(account_ids), Breaker.domain.in_([WHOLE, *domains]), ill
+    )
+    found: dict[uuid.UUID, dict[str, Health]] = {}
+    for id_, domain, state, failures, opened, retry_at, reason in db.session.execute(query):
+        health = Health(BreakerState(state), failures, opened, retry_at, reason)
+        found.setdefault(id_, {})[domain] = health
+    return found
+
+
+def win_probe(account_id: uuid.UUID, domains: Sequence[str], now: datetime) -> bool:
+    """Take the one probe of each of these failing breakers of an account, or none if one is taken already."""
+    due = (
+        select(Breaker.domain)
+        .where(*_which(account_id, domains), Breaker.state != BreakerState.CLOSED, Breaker.retry_at <= now)
+        .with_for_update(skip_locked=True)
+    )
+    if len(db.session.scalars(due).all()) < len(domains):
+        return False
+    lease = case((Breaker.domain == WHOLE, now + ACCOUNT.probe_lease), else_=now + DOMAIN.probe_lease)
+    values = {"state": BreakerState.HALF_OPEN, "retry_at": lease}
+    _set(account_id, domains, values)
+    return True
+
+
+def give_back_probe(account_id: uuid.UUID, domains: Sequence[str], now: datetime) -> None:
+    """Undo `win_probe`: the mail did not go after all."""
+    _set(account_id, domains, {"state": BreakerState.OPEN, "retry_at": now})
+
+
+def _which(account_id: uuid.UUID, domains: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    return Breaker.provider_account_id == account_id, Breaker.domain.in_(domains)
+
+
+def _set(account_id: uuid.UUID, domains: Sequence[str], values: Mapping[str, object]) -> None:
+    query = update(Breaker).where(*_which(account_id, domains)).values(**values)
+    db.session.execute(query, execution_options={"synchronize_session": False})

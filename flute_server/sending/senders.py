@@ -27,21 +27,13 @@ class Sender:
     has_routes: bool
 
 
-_HAS_ROUTES = exists().where(Route.environment_id == Environment.id)
-# Built once: this is the first statement of every call.
-_BY_KEY = (
-    select(
-        ApiKey.id.label("key_id"),
-        ApiKey.last_used_time,
-        ApiKey.revoke_time,
-        Environment.id,
-        Environment.domain,
-        Environment.allow_subdomains,
-        _HAS_ROUTES.label("has_routes"),
-    )
-    .join(Environment, Environment.id == ApiKey.environment_id)
-    .where(ApiKey.hash == bindparam("hash"))
-)
+# Written out, since it is the first statement of every call: composing it costs as much as running it.
+_BY_KEY = """
+SELECT k.id AS key_id, k.last_used_time, k.revoke_time, e.id, e.domain, e.allow_subdomains,
+    EXISTS (SELECT FROM route r WHERE r.environment_id = e.id) AS has_routes
+FROM api_key k JOIN environment e ON e.id = k.environment_id
+WHERE k.hash = %(hash)s
+"""
 _TOUCH = (
     update(ApiKey)
     .where(ApiKey.id == bindparam("key"), ApiKey.revoke_time.is_(None))
@@ -52,7 +44,7 @@ _TOUCH = (
 def by_key(token: str) -> Sender:
     """The environment of an access token. Raises Unauthenticated when it is unknown or revoked."""
     with autocommit() as connection:
-        row = connection.execute(_BY_KEY, {"hash": token_hash(token)}).one_or_none()
+        row = connection.exec_driver_sql(_BY_KEY, {"hash": token_hash(token)}).one_or_none()
         if row is not None and _last_use_is_old(row.last_used_time):
             connection.execute(_TOUCH, {"key": row.key_id})
     if row is None:

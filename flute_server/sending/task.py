@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Container
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from flute_server.domain.message import Message, Recipient
+from flute_server.domain.route import Wait
 
 AccountId = uuid.UUID
 
@@ -16,8 +18,9 @@ class Pending:
     """A recipient that still needs a provider.
 
     tried: accounts that were called for it this round; for_good: those whose refusal another round
-    cannot change, with their words; waiting: not before the next round; held: its last attempt is
-    ambiguous and the policy is to wait.
+    cannot change, with their words; waiting: nothing to do for it now; wait: until when, None for the next
+    round; held: its last attempt is ambiguous and the policy is to wait; needs_authentication: a receiver
+    found the domain's SPF, DKIM or DMARC wanting, so only a provider known to sign for it may carry it.
     """
 
     recipient: Recipient
@@ -25,7 +28,9 @@ class Pending:
     tried: set[AccountId] = field(default_factory=set)
     for_good: dict[AccountId, str] = field(default_factory=dict)
     waiting: bool = False
+    wait: Wait | None = None
     held: bool = False
+    needs_authentication: bool = False
 
 
 @dataclass(slots=True)
@@ -51,13 +56,19 @@ class Task:
         """Remember the earliest time at which held recipients are decided upon."""
         self.held_until = min(until, self.held_until or until)
 
-    def groups(self) -> list[list[Pending]]:
-        """The recipients that may be sent to now, those with the same history together."""
-        by_history: dict[frozenset[AccountId], list[Pending]] = {}
+    def groups(self, apart: Container[str] = ()) -> list[list[Pending]]:
+        """The recipients that may be sent to now, those with the same history and needs together.
+
+        apart: receiving domains at which some route is not well; each gets a group of its own.
+        """
+        alike: dict[object, list[Pending]] = {}
         for pending in self.pending.values():
             if not pending.waiting and not pending.held:
-                by_history.setdefault(frozenset(pending.tried), []).append(pending)
-        return list(by_history.values())
+                domain = pending.recipient.address.domain
+                history = (frozenset(pending.tried), frozenset(pending.for_good))
+                key = (history, pending.needs_authentication, domain if domain in apart else "")
+                alike.setdefault(key, []).append(pending)
+        return list(alike.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import cache
 
 from redis import Redis
@@ -11,13 +12,24 @@ from rq import Queue
 
 log = logging.getLogger(__name__)
 
-QUEUE = "deliver"
-DELIVER_JOB = "workers.jobs.deliver"
-# One waiting job is enough, however many mails are due: the job takes them all. The mark is removed when the
-# job starts, and by itself after this many seconds if the job was lost.
-_MARK = "flute:wake"
+# One waiting job of a kind is enough, however much there is to do: it takes all. The mark that one waits is
+# removed when it starts, and by itself after this many seconds if the job was lost.
 _MARK_TTL_S = 5
 _SOCKET_TIMEOUT_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A kind of work: its queue, which is also the mark's name, and the job that does it."""
+
+    queue: str
+    job: str
+
+
+DELIVER = Work("deliver", "workers.jobs.deliver")
+INGEST = Work("ingest", "workers.jobs.ingest")
+# Workers look into the first first: events are few, and tell which provider to avoid.
+QUEUES = (INGEST.queue, DELIVER.queue)
 
 
 @cache
@@ -28,23 +40,27 @@ def connection(redis_url: str) -> Redis:
     )
 
 
-def wake(redis_url: str) -> bool:
-    """Make sure that a delivery job is waiting. Never raises: False without Redis; then the sweep helps."""
+def wake(redis_url: str, work: Work = DELIVER) -> bool:
+    """Make sure that a job is waiting. Never raises: False without Redis; then the sweep helps."""
     redis = connection(redis_url)
     try:
-        if redis.set(_MARK, 1, nx=True, ex=_MARK_TTL_S):
-            Queue(QUEUE, connection=redis).enqueue(
-                DELIVER_JOB, job_timeout=-1, result_ttl=0, failure_ttl=24 * 3600
+        if redis.set(_mark(work), 1, nx=True, ex=_MARK_TTL_S):
+            Queue(work.queue, connection=redis).enqueue(
+                work.job, job_timeout=-1, result_ttl=0, failure_ttl=24 * 3600
             )
     except RedisError as error:
-        log.warning("no wake-up: Redis does not answer (%s); the sweep will find the mail", error)
+        log.warning("no wake-up: Redis does not answer (%s); the sweep takes over", error)
         return False
     return True
 
 
-def awake(redis_url: str) -> None:
-    """Said by a delivery job before it looks for mail, so that mail accepted from now on wakes another."""
+def awake(redis_url: str, work: Work = DELIVER) -> None:
+    """Said by a job before it looks for work, so that what comes from now on wakes another."""
     try:
-        connection(redis_url).delete(_MARK)
+        connection(redis_url).delete(_mark(work))
     except RedisError as error:
         log.warning("Redis does not answer: %s", error)
+
+
+def _mark(work: Work) -> str:
+    return f"flute:wake:{work.queue}"

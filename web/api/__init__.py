@@ -6,4 +6,4 @@ from flask import Blueprint
 
 api = Blueprint("api", __name__)
 
-from web.api import email, health  # noqa: E402, F401 (they register on the blueprint above)
+from web.api import email, health, webhooks  # noqa: E402, F401 (they register on the blueprint above)

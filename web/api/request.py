@@ -54,7 +54,7 @@ def one_token(header: str, body: str) -> str:
 def json_object() -> dict[str, Any]:
     """The JSON object in the body. Raises Problem 400, 408, 413 or 415."""
     _check_type()
-    body = _read()
+    body = raw(request.max_content_length or 0)
     with _one_large_body if len(body) > _LARGE else nullcontext():
         return decode(body)
 
@@ -68,8 +68,8 @@ def _check_type() -> None:
         raise Problem(415, "unsupported_media_type", text)
 
 
-def _read() -> bytes:
-    most = request.max_content_length or 0
+def raw(most: int) -> bytes:
+    """The body, of at most so many bytes. Raises Problem 400 or 408, or RequestEntityTooLarge."""
     expected = request.content_length
     if expected is None:
         # Chunked, if the server says that the stream ends. One byte above the limit tells that there is more.

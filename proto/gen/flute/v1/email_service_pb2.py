@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from flute.v1 import email_pb2 as flute_dot_v1_dot_email__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/email_service.proto\x12\x08\x66lute.v1\x1a\x14\x66lute/v1/email.proto\"S\n\x10SendEmailRequest\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\'\n\x07\x63ontent\x18\x02 \x01(\x0b\x32\x16.flute.v1.EmailContent\"\x1d\n\x0fGetEmailRequest\x12\n\n\x02id\x18\x01 \x01(\t2\x80\x01\n\x0c\x45mailService\x12\x38\n\tSendEmail\x12\x1a.flute.v1.SendEmailRequest\x1a\x0f.flute.v1.Email\x12\x36\n\x08GetEmail\x12\x19.flute.v1.GetEmailRequest\x1a\x0f.flute.v1.Emailb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/email_service.proto\x12\x08\x66lute.v1\x1a\x14\x66lute/v1/email.proto\"S\n\x10SendEmailRequest\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\'\n\x07\x63ontent\x18\x02 \x01(\x0b\x32\x16.flute.v1.EmailContent\"\x1d\n\x0fGetEmailRequest\x12\n\n\x02id\x18\x01 \x01(\t\"!\n\x13\x45xplainEmailRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x14\x45xplainEmailResponse\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x12\n\nparagraphs\x18\x02 \x03(\t2\xcf\x01\n\x0c\x45mailService\x12\x38\n\tSendEmail\x12\x1a.flute.v1.SendEmailRequest\x1a\x0f.flute.v1.Email\x12\x36\n\x08GetEmail\x12\x19.flute.v1.GetEmailRequest\x1a\x0f.flute.v1.Email\x12M\n\x0c\x45xplainEmail\x12\x1d.flute.v1.ExplainEmailRequest\x1a\x1e.flute.v1.ExplainEmailResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SENDEMAILREQUEST']._serialized_end=147
   _globals['_GETEMAILREQUEST']._serialized_start=149
   _globals['_GETEMAILREQUEST']._serialized_end=178
-  _globals['_EMAILSERVICE']._serialized_start=181
-  _globals['_EMAILSERVICE']._serialized_end=309
+  _globals['_EXPLAINEMAILREQUEST']._serialized_start=180
+  _globals['_EXPLAINEMAILREQUEST']._serialized_end=213
+  _globals['_EXPLAINEMAILRESPONSE']._serialized_start=215
+  _globals['_EXPLAINEMAILRESPONSE']._serialized_end=274
+  _globals['_EMAILSERVICE']._serialized_start=277
+  _globals['_EMAILSERVICE']._serialized_end=484
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from flute.v1 import email_pb2 as _email_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -66,3 +68,53 @@ class GetEmailRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetEmailRequest: _TypeAlias = GetEmailRequest  # noqa: Y015
+
+@_typing.final
+class ExplainEmailRequest(_message.Message):
+    """Request of ExplainEmail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id that SendEmail gave."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainEmailRequest: _TypeAlias = ExplainEmailRequest  # noqa: Y015
+
+@_typing.final
+class ExplainEmailResponse(_message.Message):
+    """Response of ExplainEmail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    PARAGRAPHS_FIELD_NUMBER: _builtins.int
+    summary: _builtins.str
+    """One sentence: where the mail stands and why."""
+    @_builtins.property
+    def paragraphs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The story in paragraphs, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        summary: _builtins.str = ...,
+        paragraphs: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paragraphs", b"paragraphs", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainEmailResponse: _TypeAlias = ExplainEmailResponse  # noqa: Y015

@@ -46,6 +46,11 @@ class EmailServiceStub:
                 request_serializer=flute_dot_v1_dot_email__service__pb2.GetEmailRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_email__pb2.Email.FromString,
                 _registered_method=True)
+        self.ExplainEmail = channel.unary_unary(
+                '/flute.v1.EmailService/ExplainEmail',
+                request_serializer=flute_dot_v1_dot_email__service__pb2.ExplainEmailRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_email__service__pb2.ExplainEmailResponse.FromString,
+                _registered_method=True)
 
 
 class EmailServiceServicer:
@@ -66,6 +71,13 @@ class EmailServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainEmail(self, request, context):
+        """The whole story of one mail in plain words, each decision with its reason. Needs credentials.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EmailServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +90,11 @@ def add_EmailServiceServicer_to_server(servicer, server):
                     servicer.GetEmail,
                     request_deserializer=flute_dot_v1_dot_email__service__pb2.GetEmailRequest.FromString,
                     response_serializer=flute_dot_v1_dot_email__pb2.Email.SerializeToString,
+            ),
+            'ExplainEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainEmail,
+                    request_deserializer=flute_dot_v1_dot_email__service__pb2.ExplainEmailRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_email__service__pb2.ExplainEmailResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +152,33 @@ class EmailService:
             '/flute.v1.EmailService/GetEmail',
             flute_dot_v1_dot_email__service__pb2.GetEmailRequest.SerializeToString,
             flute_dot_v1_dot_email__pb2.Email.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.EmailService/ExplainEmail',
+            flute_dot_v1_dot_email__service__pb2.ExplainEmailRequest.SerializeToString,
+            flute_dot_v1_dot_email__service__pb2.ExplainEmailResponse.FromString,
             options,
             channel_credentials,
             insecure,

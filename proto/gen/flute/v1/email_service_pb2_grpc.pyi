@@ -38,6 +38,8 @@ class EmailServiceStub:
     """Stores a mail durably and starts to send it. Callers: an API key, or the service token with environment_id."""
     GetEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.GetEmailRequest, _email_pb2.Email]
     """One mail. Without credentials: states and timeline only, addresses masked."""
+    ExplainEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.ExplainEmailRequest, _email_service_pb2.ExplainEmailResponse]
+    """The whole story of one mail in plain words, each decision with its reason. Needs credentials."""
 
 @_typing.type_check_only
 class EmailServiceAsyncStub(EmailServiceStub):
@@ -48,6 +50,8 @@ class EmailServiceAsyncStub(EmailServiceStub):
     """Stores a mail durably and starts to send it. Callers: an API key, or the service token with environment_id."""
     GetEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.GetEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
     """One mail. Without credentials: states and timeline only, addresses masked."""
+    ExplainEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.ExplainEmailRequest, _email_service_pb2.ExplainEmailResponse]  # type: ignore[assignment]
+    """The whole story of one mail in plain words, each decision with its reason. Needs credentials."""
 
 class EmailServiceServicer(metaclass=_abc_1.ABCMeta):
     """Accepts mail and tells what became of it."""
@@ -67,5 +71,13 @@ class EmailServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_email_pb2.Email, _abc.Awaitable[_email_pb2.Email]]:
         """One mail. Without credentials: states and timeline only, addresses masked."""
+
+    @_abc_1.abstractmethod
+    def ExplainEmail(
+        self,
+        request: _email_service_pb2.ExplainEmailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_email_service_pb2.ExplainEmailResponse, _abc.Awaitable[_email_service_pb2.ExplainEmailResponse]]:
+        """The whole story of one mail in plain words, each decision with its reason. Needs credentials."""
 
 def add_EmailServiceServicer_to_server(servicer: EmailServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -46,6 +46,30 @@ AMBIGUITY_POLICY_WAIT: AmbiguityPolicy.ValueType  # 2
 """Hold the mail for evidence, and send again only when ambiguity_wait is over without any."""
 Global___AmbiguityPolicy: _TypeAlias = AmbiguityPolicy  # noqa: Y015
 
+class _DelayPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DelayPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DelayPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DELAY_POLICY_UNSPECIFIED: _DelayPolicy.ValueType  # 0
+    """Takes the default, WAIT."""
+    DELAY_POLICY_WAIT: _DelayPolicy.ValueType  # 1
+    """Only new mail goes elsewhere: never a second copy."""
+    DELAY_POLICY_RESEND: _DelayPolicy.ValueType  # 2
+    """Send the overdue mail again through another provider: rather twice than late."""
+
+class DelayPolicy(_DelayPolicy, metaclass=_DelayPolicyEnumTypeWrapper):
+    """What to do with a mail that a provider took and of which nothing more is heard for too long."""
+
+DELAY_POLICY_UNSPECIFIED: DelayPolicy.ValueType  # 0
+"""Takes the default, WAIT."""
+DELAY_POLICY_WAIT: DelayPolicy.ValueType  # 1
+"""Only new mail goes elsewhere: never a second copy."""
+DELAY_POLICY_RESEND: DelayPolicy.ValueType  # 2
+"""Send the overdue mail again through another provider: rather twice than late."""
+Global___DelayPolicy: _TypeAlias = DelayPolicy  # noqa: Y015
+
 @_typing.final
 class Environment(_message.Message):
     """A FROM domain, its routes and its settings."""
@@ -61,6 +85,8 @@ class Environment(_message.Message):
     AMBIGUITY_WAIT_FIELD_NUMBER: _builtins.int
     GIVE_UP_AFTER_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ON_DELAY_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     account_id: _builtins.str
@@ -73,6 +99,8 @@ class Environment(_message.Message):
     """Addresses in subdomains of `domain` may be used as well."""
     on_ambiguous: Global___AmbiguityPolicy.ValueType
     """What to do after an ambiguous attempt."""
+    on_delay: Global___DelayPolicy.ValueType
+    """What to do with overdue mail."""
     @_builtins.property
     def ambiguity_wait(self) -> _duration_pb2.Duration:
         """How long WAIT holds a mail; 1 minute to 7 days, default 1 hour."""
@@ -84,6 +112,10 @@ class Environment(_message.Message):
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Told whenever it is read: what its routes cannot carry, or what keeps them from failing over."""
 
     def __init__(
         self,
@@ -97,10 +129,12 @@ class Environment(_message.Message):
         ambiguity_wait: _duration_pb2.Duration | None = ...,
         give_up_after: _duration_pb2.Duration | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        on_delay: Global___DelayPolicy.ValueType = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "give_up_after", b"give_up_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allow_subdomains", b"allow_subdomains", "ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "domain", b"domain", "give_up_after", b"give_up_after", "id", b"id", "name", b"name", "on_ambiguous", b"on_ambiguous"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allow_subdomains", b"allow_subdomains", "ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "domain", b"domain", "give_up_after", b"give_up_after", "id", b"id", "name", b"name", "on_ambiguous", b"on_ambiguous", "on_delay", b"on_delay", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -224,7 +258,7 @@ class UpdateEnvironmentRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Any of name, allow_subdomains, on_ambiguous, ambiguity_wait, give_up_after."""
+        """Any of name, allow_subdomains, on_ambiguous, ambiguity_wait, give_up_after, on_delay."""
 
     def __init__(
         self,

@@ -137,6 +137,42 @@ class Provider(_message.Message):
 Global___Provider: _TypeAlias = Provider  # noqa: Y015
 
 @_typing.final
+class DomainHealth(_message.Message):
+    """How a provider account fares at one receiving domain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    BREAKER_STATE_FIELD_NUMBER: _builtins.int
+    BREAKER_REASON_FIELD_NUMBER: _builtins.int
+    RETRY_TIME_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    """The receiving domain."""
+    breaker_state: Global___BreakerState.ValueType
+    """Whether mail for that domain gets there."""
+    breaker_reason: _builtins.str
+    """Why it does not."""
+    @_builtins.property
+    def retry_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is tried again."""
+
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        breaker_state: Global___BreakerState.ValueType = ...,
+        breaker_reason: _builtins.str = ...,
+        retry_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_time", b"retry_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "domain", b"domain", "retry_time", b"retry_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DomainHealth: _TypeAlias = DomainHealth  # noqa: Y015
+
+@_typing.final
 class ProviderAccount(_message.Message):
     """One set of credentials at one provider."""
 
@@ -171,6 +207,9 @@ class ProviderAccount(_message.Message):
     BREAKER_STATE_FIELD_NUMBER: _builtins.int
     BREAKER_REASON_FIELD_NUMBER: _builtins.int
     RETRY_TIME_FIELD_NUMBER: _builtins.int
+    WEBHOOK_PATH_FIELD_NUMBER: _builtins.int
+    WEBHOOK_HELP_FIELD_NUMBER: _builtins.int
+    DOMAINS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     account_id: _builtins.str
@@ -183,6 +222,8 @@ class ProviderAccount(_message.Message):
     """Whether it gets mail now."""
     breaker_reason: _builtins.str
     """Why it does not."""
+    webhook_path: _builtins.str
+    """Where the provider has to post its events, below the address of the public API; empty if it posts none."""
     @_builtins.property
     def credentials(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What the provider needs, by field name. Secrets are accepted here and never given back."""
@@ -194,6 +235,14 @@ class ProviderAccount(_message.Message):
     @_builtins.property
     def retry_time(self) -> _timestamp_pb2.Timestamp:
         """When it is tried again; absent when closed, or when a person must act first."""
+
+    @_builtins.property
+    def webhook_help(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """How to set that up, one step a line."""
+
+    @_builtins.property
+    def domains(self) -> _containers.RepeatedCompositeFieldContainer[Global___DomainHealth]:
+        """The receiving domains at which it is held to be failing."""
 
     def __init__(
         self,
@@ -207,10 +256,13 @@ class ProviderAccount(_message.Message):
         breaker_state: Global___BreakerState.ValueType = ...,
         breaker_reason: _builtins.str = ...,
         retry_time: _timestamp_pb2.Timestamp | None = ...,
+        webhook_path: _builtins.str = ...,
+        webhook_help: _abc.Iterable[_builtins.str] | None = ...,
+        domains: _abc.Iterable[Global___DomainHealth] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "retry_time", b"retry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "create_time", b"create_time", "credentials", b"credentials", "id", b"id", "name", b"name", "provider", b"provider", "retry_time", b"retry_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "create_time", b"create_time", "credentials", b"credentials", "domains", b"domains", "id", b"id", "name", b"name", "provider", b"provider", "retry_time", b"retry_time", "webhook_help", b"webhook_help", "webhook_path", b"webhook_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -454,3 +506,25 @@ class VerifyProviderAccountResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifyProviderAccountResponse: _TypeAlias = VerifyProviderAccountResponse  # noqa: Y015
+
+@_typing.final
+class ResetProviderAccountRequest(_message.Message):
+    """Request of ResetProviderAccount."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The provider account's id."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetProviderAccountRequest: _TypeAlias = ResetProviderAccountRequest  # noqa: Y015

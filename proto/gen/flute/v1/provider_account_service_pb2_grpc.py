@@ -71,6 +71,11 @@ class ProviderAccountServiceStub:
                 request_serializer=flute_dot_v1_dot_provider__account__service__pb2.VerifyProviderAccountRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_provider__account__service__pb2.VerifyProviderAccountResponse.FromString,
                 _registered_method=True)
+        self.ResetProviderAccount = channel.unary_unary(
+                '/flute.v1.ProviderAccountService/ResetProviderAccount',
+                request_serializer=flute_dot_v1_dot_provider__account__service__pb2.ResetProviderAccountRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.FromString,
+                _registered_method=True)
 
 
 class ProviderAccountServiceServicer:
@@ -120,7 +125,14 @@ class ProviderAccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyProviderAccount(self, request, context):
-        """Tries the credentials with a call that sends nothing.
+        """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetProviderAccount(self, request, context):
+        """Forgets what is held against it: its breakers close and its mail flows again at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,6 +175,11 @@ def add_ProviderAccountServiceServicer_to_server(servicer, server):
                     servicer.VerifyProviderAccount,
                     request_deserializer=flute_dot_v1_dot_provider__account__service__pb2.VerifyProviderAccountRequest.FromString,
                     response_serializer=flute_dot_v1_dot_provider__account__service__pb2.VerifyProviderAccountResponse.SerializeToString,
+            ),
+            'ResetProviderAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetProviderAccount,
+                    request_deserializer=flute_dot_v1_dot_provider__account__service__pb2.ResetProviderAccountRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +372,33 @@ class ProviderAccountService:
             '/flute.v1.ProviderAccountService/VerifyProviderAccount',
             flute_dot_v1_dot_provider__account__service__pb2.VerifyProviderAccountRequest.SerializeToString,
             flute_dot_v1_dot_provider__account__service__pb2.VerifyProviderAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetProviderAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.ProviderAccountService/ResetProviderAccount',
+            flute_dot_v1_dot_provider__account__service__pb2.ResetProviderAccountRequest.SerializeToString,
+            flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.FromString,
             options,
             channel_credentials,
             insecure,

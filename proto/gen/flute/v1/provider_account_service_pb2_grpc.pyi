@@ -47,7 +47,9 @@ class ProviderAccountServiceStub:
     DeleteProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.DeleteProviderAccountRequest, _empty_pb2.Empty]
     """Removes a provider account that no route uses and that has carried no mail."""
     VerifyProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.VerifyProviderAccountRequest, _provider_account_service_pb2.VerifyProviderAccountResponse]
-    """Tries the credentials with a call that sends nothing."""
+    """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well."""
+    ResetProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.ResetProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]
+    """Forgets what is held against it: its breakers close and its mail flows again at once."""
 
 @_typing.type_check_only
 class ProviderAccountServiceAsyncStub(ProviderAccountServiceStub):
@@ -67,7 +69,9 @@ class ProviderAccountServiceAsyncStub(ProviderAccountServiceStub):
     DeleteProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.DeleteProviderAccountRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a provider account that no route uses and that has carried no mail."""
     VerifyProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.VerifyProviderAccountRequest, _provider_account_service_pb2.VerifyProviderAccountResponse]  # type: ignore[assignment]
-    """Tries the credentials with a call that sends nothing."""
+    """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well."""
+    ResetProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.ResetProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]  # type: ignore[assignment]
+    """Forgets what is held against it: its breakers close and its mail flows again at once."""
 
 class ProviderAccountServiceServicer(metaclass=_abc_1.ABCMeta):
     """Credentials at sending services. Callers: the service token."""
@@ -126,6 +130,14 @@ class ProviderAccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_account_service_pb2.VerifyProviderAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_account_service_pb2.VerifyProviderAccountResponse, _abc.Awaitable[_provider_account_service_pb2.VerifyProviderAccountResponse]]:
-        """Tries the credentials with a call that sends nothing."""
+        """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well."""
+
+    @_abc_1.abstractmethod
+    def ResetProviderAccount(
+        self,
+        request: _provider_account_service_pb2.ResetProviderAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_provider_account_service_pb2.ProviderAccount, _abc.Awaitable[_provider_account_service_pb2.ProviderAccount]]:
+        """Forgets what is held against it: its breakers close and its mail flows again at once."""
 
 def add_ProviderAccountServiceServicer_to_server(servicer: ProviderAccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

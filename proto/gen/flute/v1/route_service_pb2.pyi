@@ -31,6 +31,9 @@ class Route(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
+    MAX_PER_SECOND_FIELD_NUMBER: _builtins.int
+    MAX_PER_DAY_FIELD_NUMBER: _builtins.int
+    AUTHENTICATED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     environment_id: _builtins.str
@@ -43,6 +46,14 @@ class Route(_message.Message):
     """Share of the mail among routes of the same position; 1 to 1,000, default 1."""
     disabled: _builtins.bool
     """A disabled route is passed over."""
+    max_per_second: _builtins.int
+    """Mails beyond this many a second go to the next route, or wait; 0 means no cap."""
+    max_per_day: _builtins.int
+    """Mails beyond this many a day (UTC) go to the next route, or wait; 0 means no cap."""
+    authenticated: _builtins.bool
+    """The provider signs for the environment's domain (DKIM aligned), so a mail that was refused for want of
+    authentication may be tried through it.
+    """
     def __init__(
         self,
         *,
@@ -52,10 +63,13 @@ class Route(_message.Message):
         position: _builtins.int = ...,
         weight: _builtins.int = ...,
         disabled: _builtins.bool = ...,
+        max_per_second: _builtins.int = ...,
+        max_per_day: _builtins.int = ...,
+        authenticated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled", b"disabled", "environment_id", b"environment_id", "id", b"id", "position", b"position", "provider_account_id", b"provider_account_id", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authenticated", b"authenticated", "disabled", b"disabled", "environment_id", b"environment_id", "id", b"id", "max_per_day", b"max_per_day", "max_per_second", b"max_per_second", "position", b"position", "provider_account_id", b"provider_account_id", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -145,7 +159,7 @@ class UpdateRouteRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Any of position, weight, disabled."""
+        """Any of position, weight, disabled, max_per_second, max_per_day, authenticated."""
 
     def __init__(
         self,

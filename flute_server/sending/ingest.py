@@ -1,0 +1,250 @@
+"""Take in what providers tell afterwards: prove that it is theirs, keep it, read it, act on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from flute_server.admin.find import as_uuid
+from flute_server.bounces.parse import read as read_bounce
+from flute_server.config import Config
+from flute_server.domain import verp
+from flute_server.domain.event import ProviderEvent as Event
+from flute_server.domain.event import ProviderEventKind
+from flute_server.domain.verdict import Diagnostic
+from flute_server.errors import InvalidArgument, Unauthenticated, not_found
+from flute_server.models import Attempt, Inbound, ProviderAccount, ProviderEvent, autocommit, db
+from flute_server.providers.base import Provider, WebhookMalformed, WebhookRefused, WebhookRequest
+from flute_server.providers.webhooks import parse
+from flute_server.sending.connections import Connections
+from flute_server.sending.feedback import Matched, apply, match
+from flute_server.sending.record import Writes
+from flute_server.sending.wake import INGEST, awake, wake
+
+log = logging.getLogger(__name__)
+
+# How much is read in one transaction, and how long one job goes on.
+BATCH = 50
+SHIFT_S = 2.0
+# A mail may become known after its event: the event is matched again for this long.
+MATCH_AGAIN = timedelta(seconds=10)
+MATCH_FOR = timedelta(hours=1)
+# A body that cannot be processed is tried again after this time, by when somebody may have mended us.
+READ_AGAIN = timedelta(minutes=10)
+
+_ACCOUNT = select(
+    ProviderAccount.id,
+    ProviderAccount.provider,
+    ProviderAccount.revision,
+    ProviderAccount.credentials,
+).where(ProviderAccount.id == bindparam("id"))
+
+
+class Receiver:
+    """Takes webhooks in: proof first, then the database, then the answer. One a process."""
+
+    def __init__(self, config: Config) -> None:
+        self._redis_url = config.redis_url
+        self._connections = Connections(config)
+
+    def webhook(self, slug: str, account_id: str, request: WebhookRequest) -> None:
+        """Durable when this returns. Raises NotFound, Unauthenticated, InvalidArgument."""
+        with autocommit() as connection:
+            row = connection.execute(_ACCOUNT, {"id": as_uuid(account_id)}).one_or_none()
+            if row is None or row.provider != slug:
+                raise not_found("webhook", account_id)
+            provider = self._connections.get(row.id, row.revision, row.provider, row.credentials)
+            _prove(provider, request)
+            values = {
+                "provider_account_id": row.id,
+                "token": provider.webhook_token(request.body) or None,
+                "body": request.body,
+                "due_time": func.now(),
+            }
+            connection.execute(upsert(Inbound).values(values).on_conflict_do_nothing())
+        wake(self._redis_url, INGEST)
+
+    def bounce(self, recipient: str, raw: bytes) -> None:
+        """A bounce mail, as it was received for a signed return path. Durable when this returns."""
+        with autocommit() as connection:
+            values = {"recipient": recipient, "body": raw, "due_time": func.now()}
+            connection.execute(insert(Inbound).values(values))
+        wake(self._redis_url, INGEST)
+
+
+def _prove(provider: Provider, request: WebhookRequest) -> None:
+    try:
+        provider.authenticate(request, datetime.now(UTC))
+        parse(request.body)
+    except WebhookRefused as error:
+        raise Unauthenticated("WEBHOOK_REFUSED", str(error)) from error
+    except WebhookMalformed as error:
+        raise InvalidArgument("WEBHOOK_MALFORMED", str(error)) from error
+
+
+class Reader:
+    """Reads what was taken in and acts on it. One a worker process."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._config: Config = app.config["FLUTE"]
+        self._connections = Connections(self._config)
+        self._bounce_secrets = [verp.secret_of(key) for key in self._config.secret_keys]
+
+    def drain(self) -> None:
+        """Read until nothing is left, or until the shift ends. One RQ job."""
+        awake(self._config.redis_url, INGEST)
+        end = time.monotonic() + SHIFT_S
+        while self.step():
+            if time.monotonic() > end:
+                wake(self._config.redis_url, INGEST)
+                return
+
+    def step(self) -> int:
+        """One transaction; how many bodies and events were dealt with."""
+        with self._app.app_context():
+            now = db.session.scalars(select(func.now())).one()
+            writes = Writes(now)
+            bodies = self._bodies(writes)
+            again = _match_again(writes)
+            writes.flush()
+            db.session.commit()
+            return bodies + again
+
+    def _bodies(self, writes: Writes) -> int:
+        query = (
+            select(Inbound, ProviderAccount)
+            .join(ProviderAccount, ProviderAccount.id == Inbound.provider_account_id, isouter=True)
+            .where(Inbound.due_time <= writes.now)
+            .order_by(Inbound.due_time)
+            .limit(BATCH)
+            .with_for_update(of=Inbound, skip_locked=True)
+        )
+        rows = db.session.execute(query).all()
+        by_account: dict[uuid.UUID | None, list[Event]] = {}
+        for inbound, account in rows:
+            events = self._read(inbound, account, writes)
+            by_account.setdefault(inbound.provider_account_id, []).extend(events)
+        matched: list[Matched] = []
+        for account_id, events in by_account.items():
+            matched += _keep(events, account_id, writes.now)
+        apply(matched, writes)
+        return len(rows)
+
+    def _read(self, inbound: Inbound, account: ProviderAccount | None, writes: Writes) -> list[Event]:
+        """The events of one body. One that cannot be read is kept, with the reason, and read again later."""
+        try:
+            if account is None:
+                events = read_bounce(inbound.body, self._read_address, inbound.recipient, inbound.create_time)
+                events = [event for event in events if event.raw.get("verified")]
+            else:
+                provider = self._connections.get(
+                    account.id, account.revision, account.provider, account.credentials
+                )
+                events = provider.read_events(inbound.body)
+        except WebhookMalformed as error:
+            inbound.due_time, inbound.error = None, str(error)[:1000]
+            return []
+        except Exception as error:
+            log.exception("inbound %s could not be read", inbound.id)
+            inbound.due_time, inbound.error = writes.now + READ_AGAIN, repr(error)[:1000]
+            return []
+        inbound.due_time = None
+        return events
+
+    def _read_address(self, address: str) -> tuple[str, str] | None:
+        """The attempt and recipient of a return path that any of our keys has signed."""
+        found = (verp.read_return_path(secret, address) for secret in self._bounce_secrets)
+        return next(filter(None, found), None)
+
+
+def _keep(events: Sequence[Event], account_id: uuid.UUID | None, now: datetime) -> list[Matched]:
+    """Store the events that are new; those of them whose mail is known."""
+    found = list(zip(events, match(events, account_id), strict=True))
+    owners = _owners([item for _, item in found if item]) if account_id is None else {}
+    fresh: list[Matched] = []
+    for event, item in found:
+        owner = account_id or (owners.get(item.attempt_id) if item else None)
+        if owner and _is_new(event, owner, item, now) and item:
+            fresh.append(item)
+    return fresh
+
+
+def _owners(matched: Sequence[Matched]) -> dict[uuid.UUID, uuid.UUID]:
+    """The provider account of each attempt."""
+    ids = {item.attempt_id for item in matched}
+    query = select(Attempt.id, Attempt.provider_account_id).where(Attempt.id.in_(ids))
+    return {attempt_id: owner for attempt_id, owner in db.session.execute(query)} if ids else {}
+
+
+def _is_new(event: Event, owner: uuid.UUID, item: Matched | None, now: datetime) -> bool:
+    """Store the event; False when the provider has told it before."""
+    waits = item is None and event.kind is not ProviderEventKind.OTHER
+    row = upsert(ProviderEvent).values(
+        provider_account_id=owner,
+        key=event.key,
+        kind=event.kind,
+        time=event.time,
+        recipient=event.recipient,
+        email_id=item.email_id if item else None,
+        event=_packed(event),
+        match_time=now + MATCH_AGAIN if waits else None,
+    )
+    row = row.on_conflict_do_nothing(index_elements=["provider_account_id", "key"])
+    return db.session.execute(row.returning(ProviderEvent.id)).one_or_none() is not None
+
+
+def _match_again(writes: Writes) -> int:
+    """Look once more for the mail of events that came too early."""
+    query = (
+        select(ProviderEvent)
+        .where(ProviderEvent.match_time <= writes.now)
+        .order_by(ProviderEvent.match_time)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    found: list[Matched] = []
+    rows = list(db.session.scalars(query))
+    for row in rows:
+        [item] = match([_unpacked(row.event)], row.provider_account_id)
+        if item:
+            row.email_id, row.match_time = item.email_id, None
+            found.append(item)
+        else:
+            again = writes.now + MATCH_AGAIN
+            row.match_time = again if again < row.create_time + MATCH_FOR else None
+    apply(found, writes)
+    return len(rows)
+
+
+def _packed(event: Event) -> dict[str, Any]:
+    return {**dataclasses.asdict(event), "time": event.time.isoformat()}
+
+
+def _unpacked(parts: Mapping[str, Any]) -> Event:
+    values = {
+        **parts,
+        "kind": ProviderEventKind(parts["kind"]),
+        "time": datetime.fromisoformat(parts["time"]),
+        "diagnostic": Diagnostic(**parts["diagnostic"]),
+    }
+    return Event(**values)
+
+
+def sweep(app: Flask) -> None:
+    """Wake a worker if something is left to read."""
+    config: Config = app.config["FLUTE"]
+    with app.app_context():
+        bodies = select(Inbound.id).where(Inbound.due_time <= func.now()).exists()
+        events = select(ProviderEvent.id).where(ProviderEvent.match_time <= func.now()).exists()
+        if db.session.scalar(select(bodies | events)):
+            wake(config.redis_url, INGEST)

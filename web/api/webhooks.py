@@ -1,0 +1,32 @@
+"""POST /v1/webhooks/<provider>/<provider account>: what a provider tells about mail that it took."""
+
+from __future__ import annotations
+
+import grpc
+from flask import Response, current_app
+from flask import request as flask_request
+
+from web.api import api, request
+from web.client import FluteClient, RpcFailure
+from web.errors import Problem, request_id
+
+# The largest batch that a provider posts is below 1 MB (SendGrid); the rest is room.
+MAX_BODY = 5 * 1024 * 1024
+
+
+@api.post("/v1/webhooks/<provider>/<provider_account_id>")
+def receive(provider: str, provider_account_id: str) -> Response:
+    """200 means that it is stored. 401 for what is not proven to come from the provider: Postmark, for one,
+    would never try again after a 403."""
+    body = request.raw(MAX_BODY)
+    headers = {name.lower(): value for name, value in flask_request.headers.items()}
+    client: FluteClient = current_app.extensions["flute"]
+    try:
+        client.ingest_webhook(provider, provider_account_id, headers, body, request_id())
+    except RpcFailure as failure:
+        if failure.code is grpc.StatusCode.INVALID_ARGUMENT:
+            raise Problem(400, "malformed_body", failure.message) from failure
+        if failure.code is grpc.StatusCode.UNAUTHENTICATED:
+            raise Problem(401, "webhook_refused", failure.message) from failure
+        raise
+    return Response("{}", 200, mimetype="application/json")
