@@ -1,6 +1,6 @@
 # make up      sets everything up and runs Flute with a demo       make test    sets up and runs all checks and tests
 # make setup   only sets up (.venv)                                make check   only the checks that run nothing
-# make bench   measures how fast it is
+# make bench   measures how fast it is                     make chaos   kills parts while mail is under way
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ PYTHON := $(BIN)/python
 READY := $(VENV)/.ready-$(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 ARGS ?=
 
-.PHONY: setup up test check bench clean
+.PHONY: setup up test check bench chaos clean
 .SILENT:
 
 setup: $(READY)
@@ -59,6 +59,9 @@ check: setup
 
 bench: setup
 	$(PYTHON) -m tests.bench $(ARGS)
+
+chaos: setup
+	$(PYTHON) -m tests.chaos $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -124,11 +124,12 @@ class Stack:
             **self.settings,
         }
         self.config = Config.from_env(self.env)
-        self.server = self._process("server", "-m", "flute_server")
-        self.web = self._process("web", "-m", "gunicorn", "-c", "gunicorn.conf.py", "web:create_app()")
+        self.server = self.process("server", "-m", "flute_server")
+        self.web = self.process("web", "-m", "gunicorn", "-c", "gunicorn.conf.py", "web:create_app()")
         self.client = Client(self.grpc, self.service_token)
 
-    def _process(self, name: str, *arguments: str) -> Process:
+    def process(self, name: str, *arguments: str) -> Process:
+        """A process of the system, not started."""
         return Process(name, [sys.executable, *arguments], self.env, self.folder / f"{name}.log")
 
     def start(self, workers: int = 1) -> None:
@@ -152,7 +153,7 @@ class Stack:
         until(answers, f"server:\n{self.server.text()}", START_S)
 
     def add_worker(self) -> Process:
-        worker = self._process(f"worker-{len(self.workers)}", "-m", "workers")
+        worker = self.process(f"worker-{len(self.workers)}", "-m", "workers")
         self.workers.append(worker)
         worker.start()
         until(lambda: "is ready" in worker.text(), f"worker:\n{worker.text()}", START_S)
@@ -167,9 +168,12 @@ class Stack:
         for process in (self.web, *self.workers, self.server):
             process.stop()
 
-    def tenant(self, *slugs: str, **settings: Any) -> Tenant:
+    def tenant(self, *slugs: str, smtp_credentials: dict[str, str] | None = None, **settings: Any) -> Tenant:
         """A new account with an environment that routes through these sandbox providers, in order."""
-        return Tenant.create(self, slugs or ("sendgrid", "postmark"), settings)
+        tenant = Tenant.create(self, settings)
+        for slug in slugs or ("sendgrid", "postmark"):
+            tenant.add_route(slug, (smtp_credentials or {}) if slug == "smtp" else {})
+        return tenant
 
     def listen(self, tenant: Tenant, *slugs: str, **settings: str) -> None:
         """Let the sandbox's providers post their events to this tenant's provider accounts."""
@@ -211,7 +215,7 @@ class Tenant:
     provider_accounts: dict[str, str]
 
     @classmethod
-    def create(cls, stack: Stack, slugs: Sequence[str], settings: dict[str, Any]) -> Tenant:
+    def create(cls, stack: Stack, settings: dict[str, Any]) -> Tenant:
         client = stack.client
         account = client.call(
             client.accounts.CreateAccount,
@@ -233,12 +237,9 @@ class Tenant:
             client.api_keys.CreateApiKey,
             api_key_service_pb2.CreateApiKeyRequest(environment_id=environment.id, name="test"),
         )
-        tenant = cls(stack, account.id, environment.id, key.access_token, {})
-        for slug in slugs:
-            tenant.add_route(slug)
-        return tenant
+        return cls(stack, account.id, environment.id, key.access_token, {})
 
-    def add_route(self, slug: str) -> None:
+    def add_route(self, slug: str, credentials: dict[str, str]) -> None:
         client = self.stack.client
         row = client.call(
             client.provider_accounts.CreateProviderAccount,
@@ -247,7 +248,7 @@ class Tenant:
                     account_id=self.account_id,
                     provider=slug,
                     name=slug,
-                    credentials=self.stack.credentials(slug),
+                    credentials=self.stack.credentials(slug) | credentials,
                 )
             ),
         )

@@ -40,6 +40,9 @@ class Script(email_service_pb2_grpc.EmailServiceServicer):
     def GetEmail(self, request: Any, context: Any) -> Email:
         return self._play(request, context)
 
+    def ExplainEmail(self, request: Any, context: Any) -> Any:
+        return self._play(request, context)
+
     def _play(self, request: Any, context: grpc.ServicerContext) -> Email:
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
