@@ -27,11 +27,11 @@ from flute.v1 import (
     route_service_pb2,
 )
 
-from flute_server.app import upgrade
 from flute_server.config import Config
 from flute_server.local.client import Client
 from flute_server.local.embedded import Services
 from flute_server.sandbox import Sandbox
+from flute_server.schema import upgrade
 
 ROOT = Path(__file__).parent.parent
 START_S = 30.0

@@ -75,7 +75,7 @@ def secrets(patient: Patient) -> Iterator[Finding]:
 
 def postgres(patient: Patient) -> Iterator[Finding]:
     """Reachable, new enough, durable, with room, at the newest schema."""
-    from flute_server.app import pending_migrations  # noqa: PLC0415 - brings Flask and Alembic
+    from flute_server.schema import pending_migrations  # noqa: PLC0415 - brings Flask and Alembic
 
     try:
         with psycopg.connect(patient.config.database_url, connect_timeout=5, autocommit=True) as connection:

@@ -54,7 +54,7 @@ def migrate() -> None:
     """Bring the database schema up to date. Safe to run again, and before every start."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow, and this module serves more
 
-    from flute_server.app import pending_migrations, upgrade  # noqa: PLC0415 - as above
+    from flute_server.schema import pending_migrations, upgrade  # noqa: PLC0415 - as above
 
     config = read_config()
     logging.basicConfig(level="WARNING", format="%(levelname)s %(name)s: %(message)s")

@@ -7,12 +7,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cryptography.fernet import Fernet
-from flask_migrate import downgrade
 
-from flute_server.app import MIGRATIONS, create_app, pending_migrations, upgrade
+from flute_server.app import create_app
 from flute_server.config import Config
 from flute_server.local.embedded import Services
 from flute_server.models import db
+from flute_server.schema import downgrade, pending_migrations, upgrade
 from tests.stack import fresh_database
 
 
@@ -38,9 +38,7 @@ def test_goes_up_and_down_and_up_again(config: Config):
     upgrade(config)
     assert pending_migrations(config) == []
     assert {"email", "recipient", "attempt", "ledger", "event"} <= tables(config)
-    with create_app(config).app_context():
-        downgrade(directory=MIGRATIONS, revision="base")
-        db.engine.dispose()
+    downgrade(config, "base")
     assert tables(config) == {"alembic_version"}
     upgrade(config)
     assert pending_migrations(config) == []
@@ -48,7 +46,8 @@ def test_goes_up_and_down_and_up_again(config: Config):
 
 def test_models_and_migrations_say_the_same(config: Config):
     upgrade(config)
-    with create_app(config).app_context(), db.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, db.metadata) == []
+    with create_app(config).app_context():
+        with db.engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, db.metadata) == []
         db.engine.dispose()
