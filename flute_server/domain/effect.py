@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from flute_server.domain.event import ProviderEventKind
 from flute_server.domain.outcome import Fate, Outcome
@@ -34,19 +34,37 @@ class Notice(StrEnum):
     ALERT_REVIEW = "alert_review"
 
 
+class Elsewhere(IntEnum):
+    """The best that is known of the recipient's other attempts."""
+
+    NOWHERE = 0  # none of them can have the mail, as far as anybody knows
+    OPEN = 1  # a call is under way
+    TAKEN = 2  # a provider has it, and has reported no failure
+    ARRIVED = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is on record of the attempt that an event is about, for its recipient.
 
-    latest: no later attempt was made for this recipient; attempts: how many were made; age: since it began.
+    attempts: how many were made for this recipient; age: since this one began.
     """
 
     state: State
     outcome: Outcome | None
     fate: Fate | None
-    latest: bool
+    elsewhere: Elsewhere
     attempts: int
     age: timedelta
+
+
+def standing(outcome: Outcome | None, fate: Fate | None) -> Elsewhere:
+    """What one attempt means for the others."""
+    if fate is Fate.BOUNCED or outcome not in {None, Outcome.ACCEPTED}:
+        return Elsewhere.NOWHERE
+    if fate is Fate.DELIVERED:
+        return Elsewhere.ARRIVED
+    return Elsewhere.OPEN if outcome is None else Elsewhere.TAKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +87,8 @@ def effect(kind: ProviderEventKind, seen: Seen, verdict: Verdict | None = None) 
     if kind is ProviderEventKind.ACCEPTED:
         return _accepted(seen)
     if kind is ProviderEventKind.DEFERRED:
-        state = State.DEFERRED if seen.latest and seen.state in _WAITING | {State.SENT} else None
+        waits = seen.state in _WAITING | {State.SENT} and seen.elsewhere < Elsewhere.TAKEN
+        state = State.DEFERRED if waits else None
         return _risen(seen, Fate.DEFERRED, EventType.DEFERRED, state)
     if kind in _ARRIVALS:
         event, notice = _ARRIVALS[kind]
@@ -91,8 +110,9 @@ _ARRIVALS = {
 def _accepted(seen: Seen) -> Effect:
     if seen.outcome is Outcome.ACCEPTED:
         return Effect()
-    waits = seen.latest and seen.state in _WAITING
-    return Effect(event=EventType.SENT, outcome=Outcome.ACCEPTED, state=State.SENT if waits else None)
+    # What a provider certainly has is not sent again, also if a later attempt was refused or is under way.
+    state = State.SENT if seen.state in _WAITING else None
+    return Effect(event=EventType.SENT, outcome=Outcome.ACCEPTED, state=state)
 
 
 def _risen(seen: Seen, fate: Fate, event: EventType, state: State | None) -> Effect:
@@ -125,10 +145,17 @@ def _refused(seen: Seen, verdict: Verdict) -> Effect:
         fate=Fate.BOUNCED,
         action=verdict.action,
     )
-    arrived_otherwise = seen.state is State.DELIVERED and seen.fate is not Fate.DELIVERED
-    if not seen.latest or arrived_otherwise:
-        return _with(told, None, None, "; a later attempt is in charge of this recipient")
+    if seen.elsewhere is not Elsewhere.NOWHERE:
+        return _with(told, _left_to(seen), None, "; another attempt is in charge of this recipient")
     return _decided(told, seen, verdict)
+
+
+def _left_to(seen: Seen) -> State | None:
+    """The state when this attempt has failed and another decides: what this one claimed is taken back."""
+    if seen.fate is not Fate.DELIVERED and seen.state is not State.DEFERRED:
+        return None
+    by_other = {Elsewhere.OPEN: State.QUEUED, Elsewhere.TAKEN: State.SENT, Elsewhere.ARRIVED: State.DELIVERED}
+    return by_other[seen.elsewhere]
 
 
 _RESENDING = frozenset({Action.FAILOVER, Action.RETRY, Action.FAILOVER_IF_AUTHENTICATED})

@@ -84,6 +84,10 @@ def judge(candidate: Candidate, now: datetime) -> Judged:
 _GRAVITY = {use: rank for rank, use in enumerate((Use.YES, Use.PROBE, Use.LAST_RESORT, Use.LATER))}
 
 
+_OURS = "; a single mail probes it now"
+_THEIRS = "; another mail is probing it"
+
+
 def _unfit(candidate: Candidate) -> Judged | None:
     if candidate.disabled:
         return Judged(candidate, Use.LATER, "switched off in this environment")
@@ -119,9 +123,9 @@ def _at_domain(candidate: Candidate, domain: str, health: Breaker, now: datetime
 
 def _open(candidate: Candidate, domain: str, trouble: str, health: Breaker, now: datetime) -> Judged:
     if health.may_probe(now):
-        return Judged(candidate, Use.PROBE, f"{trouble}; a single mail probes it now", (domain,))
+        return Judged(candidate, Use.PROBE, trouble + _OURS, (domain,))
     if health.state is BreakerState.HALF_OPEN:
-        reason = f"{trouble}; another mail is probing it"
+        reason = trouble + _THEIRS
     else:
         reason = trouble + _when("tried again", health, now)
     return Judged(candidate, Use.LATER, reason, reopens=health.retry_at)

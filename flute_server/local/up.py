@@ -143,10 +143,12 @@ class Up:
         await supervisor.run("migrate", parts.migrate(plan))
         self._start_server_side(plan)
         pids = [supervisor.pid(name) for name in self._workers]
-        steps = [supervisor.run("probe", parts.probe(plan, pids)), self._doors_open(plan)]
+        steps = [supervisor.run("probe", parts.probe(plan, pids))]
         if plan.demo:
             steps.append(self._make_demo(plan))
         await asyncio.gather(*steps)
+        # Not earlier: a process of web that was asked before the server serves would say 503 for a while.
+        await self._doors_open(plan)
         content = self._content(plan)
         write_ready(self._data_dir, content)
         self._log.plain(greeting(content, self._data_dir, time.monotonic() - begin))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,7 +35,7 @@ _TASK_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A call that no worker is waiting for any more: its outcome was never written."""
+    """What a call meant for a recipient, never written down: no worker waits for it any more."""
 
     attempt_id: uuid.UUID
     row_id: int
@@ -58,14 +58,15 @@ class Held:
 class Claim:
     """A task, and what must be decided before it goes on.
 
-    lost: calls whose worker died; held: by recipient, what it is held for; suppressed: recipients that
-    must not be mailed, and why.
+    lost: outcomes that a worker which died left open; unended: its calls; held: by recipient, what it is
+    held for; suppressed: recipients that must not be mailed, and why.
     """
 
     task: Task
-    lost: list[Open]
-    held: dict[int, Held]
-    suppressed: dict[int, str]
+    lost: list[Open] = field(default_factory=list)
+    unended: set[uuid.UUID] = field(default_factory=set)
+    held: dict[int, Held] = field(default_factory=dict)
+    suppressed: dict[int, str] = field(default_factory=dict)
 
 
 def claim(limit: int, now: datetime, lease: timedelta) -> list[Claim]:
@@ -120,7 +121,7 @@ def _claim(email: Row[Any], recipients: list[Recipient], files: list[Attachment]
             row.id: Pending(_addressee(row), row.id, held=row.state == State.SENDING) for row in unsettled
         },
     )
-    return Claim(task, [], {}, {})
+    return Claim(task)
 
 
 def _addressee(row: Recipient) -> Addressee:
@@ -141,6 +142,10 @@ def _recall(claims: Iterable[Claim]) -> None:
     )
     for attempt, entry, account in db.session.execute(query):
         item = by_email[attempt.email_id]
+        if attempt.end_time is None:
+            item.unended.add(attempt.id)
+        if entry.outcome is None:
+            item.lost.append(Open(attempt.id, entry.recipient_id, account))
         if pending := item.task.pending.get(entry.recipient_id):
             _remember(item, pending, attempt, entry, account)
 
@@ -150,9 +155,6 @@ def _remember(item: Claim, pending: Pending, attempt: Attempt, entry: Ledger, ac
     item.held.pop(pending.row_id, None)
     if attempt.round == item.task.round:
         pending.tried.add(account_id)
-    if entry.outcome is None:
-        item.lost.append(Open(attempt.id, pending.row_id, account))
-        return
     if pending.held and entry.outcome == Outcome.AMBIGUOUS and attempt.end_time:
         item.held[pending.row_id] = Held(
             attempt.id,

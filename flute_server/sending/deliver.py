@@ -174,14 +174,22 @@ class Deliverer:
             if task.email_id not in ours:
                 log.warning("email %s: the lease was lost; the answer is kept as evidence", task.email_id)
                 if isinstance(result, Ended):
-                    record_facts(result, writes)
+                    record_facts(result, known, writes)
                 continue
             if isinstance(result, Ended):
                 record(result, known, writes)
             else:
                 record_answer(result, known, writes)
             going_on[id(task)] = task
+        self._renew([task for task in going_on.values() if _lapsed(ours[task.email_id], writes.now)], writes)
         return list(going_on.values())
+
+    def _renew(self, tasks: list[Task], writes: Writes) -> None:
+        """Keep what outlasted its lease unclaimed, lest this very turn claim it a second time."""
+        for task in tasks:
+            writes.look_again(task.email_id, writes.now + self._lease, task.round)
+        if tasks:
+            writes.flush()
 
     def _plan(self, going_on: Iterable[Task], claims: list[Claim], writes: Writes) -> list[Call | Inquiry]:
         tasks = [*going_on, *(item.task for item in claims)]
@@ -197,7 +205,8 @@ class Deliverer:
             if task.abandoned or self._stop.is_set():
                 # Back at once to whoever is there to take it, unless calls of it are still under way.
                 due = writes.now + self._lease if task.calls else writes.now
-                writes.look_again(task.email_id, due if task.pending else None, task.round)
+                rest = task.pending or task.abandoned
+                writes.look_again(task.email_id, due if rest else None, task.round)
                 continue
             calls += self._dispatcher.dispatch(task, routings[task.environment_id], writes)
         return calls
@@ -229,6 +238,10 @@ class Deliverer:
             log.exception("asking about attempt %s failed unforeseen", inquiry.held.attempt_id)
             answer = LookUp(None, "an unforeseen error in Flute; the log has it")
         self._ended.put(Told(inquiry, answer))
+
+
+def _lapsed(leased_until: datetime | None, now: datetime) -> bool:
+    return leased_until is not None and leased_until <= now
 
 
 def _task(result: Result) -> Task:

@@ -155,15 +155,29 @@ def _taken(chosen: RouteNow, item: Judged, mails: int, now: datetime) -> Judged 
 
 def release(task: Task, routing: Routing, writes: Writes) -> None:
     """Let go of a task: until its next round, until its held recipients are decided upon, or for good."""
+    if _time_is_up(task, routing, writes):
+        _give_up(task, writes)
     times = [task.held_until] if task.held_until else []
     round_ = task.round
     if waits := _waits(task, writes.now):
         # Who needs a new round must not be hurried by who only waits for room under a cap.
         wait = min([wait for wait in waits if wait.new_round] or waits, key=lambda wait: wait.until)
-        last_try = task.create_time + routing.policy.give_up_after
-        times.append(min(wait.until, last_try) if writes.now < last_try else wait.until)
+        times.append(min(wait.until, task.create_time + routing.policy.give_up_after))
         round_ += wait.new_round
     writes.look_again(task.email_id, min(times, default=None), round_)
+
+
+def _time_is_up(task: Task, routing: Routing, writes: Writes) -> bool:
+    return writes.now >= task.create_time + routing.policy.give_up_after
+
+
+def _give_up(task: Task, writes: Writes) -> None:
+    """The last try was in vain for who would have to wait for another; each told why before."""
+    for pending in [pending for pending in task.pending.values() if pending.waiting]:
+        text = "gave up: the time that the environment's give_up_after allows is over"
+        writes.tell(task.email_id, EventType.FAILED, text, pending.row_id)
+        writes.move(pending.row_id, State.FAILED)
+        del task.pending[pending.row_id]
 
 
 def _waits(task: Task, now: datetime) -> list[Wait]:
@@ -179,7 +193,7 @@ def _rested(task: Task, now: datetime) -> datetime:
 def _postpone(task: Task, group: list[Pending], judged: Judgement, routing: Routing, writes: Writes) -> None:
     """No route can take these recipients now: they wait for the next round, or their time is up."""
     story = "; ".join(f"{item.candidate.name}: {item.reason}" for item in judged) or "it has no route"
-    give_up = writes.now >= task.create_time + routing.policy.give_up_after
+    give_up = _time_is_up(task, routing, writes)
     if give_up or route.hopeless(judged):
         why = "gave up" if give_up else "no provider of this environment can ever carry this mail"
         for pending in group:

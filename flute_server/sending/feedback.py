@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from flute_server.domain.effect import Effect, Notice, Seen, effect
+from flute_server.domain.effect import Effect, Elsewhere, Notice, Seen, effect, standing
 from flute_server.domain.event import ProviderEvent, ProviderEventKind
 from flute_server.domain.outcome import Fate, Outcome
 from flute_server.domain.state import State
@@ -70,6 +70,7 @@ class _Mail:
     states: dict[int, State] = field(default_factory=dict)
     addresses: dict[int, str] = field(default_factory=dict)
     entries: dict[int, list[_Entry]] = field(default_factory=lambda: defaultdict(list))
+    queued_again: bool = False
 
     def has_open_call(self) -> bool:
         return any(entry.outcome is None for entries in self.entries.values() for entry in entries)
@@ -141,7 +142,7 @@ def apply(matched: Iterable[Matched], writes: Writes) -> None:
     health.delivered_many(deliveries, writes.now)
     for email_id, mail in mails.items():
         # While a call is under way, the worker that made it looks again when it ends.
-        if State.QUEUED in mail.states.values() and not mail.has_open_call():
+        if mail.queued_again and not mail.has_open_call():
             writes.hurry(email_id)
 
 
@@ -212,7 +213,7 @@ def _apply(
         state=mail.states[row_id],
         outcome=entry.outcome,
         fate=entry.fate,
-        latest=entry is entries[-1],
+        elsewhere=_elsewhere(entries, entry),
         attempts=len(entries),
         age=event.time - entry.start,
     )
@@ -236,9 +237,15 @@ def _apply(
     _learn(found, entry, row_id, writes)
     if found.state:
         mail.states[row_id] = found.state
+        mail.queued_again |= found.state is State.QUEUED
         writes.move(row_id, found.state)
     if found.notice:
         _notify(found.notice, mail, mail.addresses[row_id], item, verdict)
+
+
+def _elsewhere(entries: list[_Entry], entry: _Entry) -> Elsewhere:
+    others = (standing(other.outcome, other.fate) for other in entries if other is not entry)
+    return max(others, default=Elsewhere.NOWHERE)
 
 
 def _when(event: ProviderEvent, entry: _Entry) -> datetime:

@@ -39,6 +39,7 @@ Transition = Callable[[Health], Health]
 
 # Mail that waits for an account that works again is brought forward: so many, spread over this time. More
 # could not be sent sooner anyway, and the others come back by themselves.
+LOOKED_AT = 5000
 HURRIED = 1000
 HURRY_SPREAD_S = 3.0
 # Held while one process looks at silence.
@@ -109,21 +110,24 @@ def delivered_many(deliveries: Sequence[tuple[uuid.UUID, str, float | None]], no
 
 def _heal(keys: Sequence[Key], now: datetime) -> None:
     ill = or_(Breaker.state != BreakerState.CLOSED, Breaker.failures > 0, Breaker.opened > 0)
-    which = tuple_(Breaker.provider_account_id, Breaker.domain)
-    found = select(Breaker.provider_account_id, Breaker.domain).where(which.in_(keys), ill)
-    for account_id, domain in sorted(db.session.execute(found).tuples()):
+    which = (Breaker.provider_account_id, Breaker.domain)
+    found = select(*which).where(tuple_(*which).in_(keys), ill)
+    for account_id, domain in db.session.execute(found.order_by(*which)).all():
         before, health = _change(account_id, domain, partial(transitions.delivered, now=now))
         if health.closed and not before.closed:
             hurry(account_id, now, domain)
 
 
+_DELAY = (Delay.provider_account_id, Delay.domain, Delay.deliveries, Delay.mean_s, Delay.deviation_s)
+
+
 def _learn(times: Mapping[Key, Sequence[float]]) -> None:
     """Move the bands of these accounts and domains. What another process learns meanwhile may get lost."""
     which = tuple_(Delay.provider_account_id, Delay.domain)
-    rows = db.session.scalars(select(Delay).where(which.in_(list(times)))).all()
+    query = select(*_DELAY).where(which.in_(list(times)))
     known = {
         (row.provider_account_id, row.domain): delay.Band(row.deliveries, row.mean_s, row.deviation_s)
-        for row in rows
+        for row in db.session.execute(query)
     }
     changed: list[dict[str, object]] = []
     for key, seconds in sorted(times.items()):
@@ -167,27 +171,37 @@ def hurry(provider_account_id: uuid.UUID, now: datetime, domain: str = WHOLE) ->
     Waiting is mail in a later round than the first, with a queued recipient and in nobody's hands.
     """
     environments = select(Route.environment_id).where(Route.provider_account_id == provider_account_id)
-    mine = Recipient.email_id == Email.id
-    queued = and_(mine, Recipient.state == State.QUEUED)
-    if domain:
-        queued = and_(queued, func.lower(Recipient.address).endswith(f"@{domain}", autoescape=True))
     waiting = (
-        select(Email.id)
+        select(Email.id, Email.lease)
         .where(
             Email.due_time > now + timedelta(seconds=HURRY_SPREAD_S),
             Email.due_time <= now + 2 * LONGEST_BACKOFF,
             Email.round > 0,
             Email.environment_id.in_(environments),
-            exists().where(queued),
-            ~exists().where(mine, Recipient.state == State.SENDING),
-            ~exists().where(Attempt.email_id == Email.id, Attempt.end_time.is_(None)),
         )
         .order_by(Email.due_time)
+        .limit(LOOKED_AT)
+        .cte("waiting")
+        .prefix_with("MATERIALIZED")
+    )
+    mine = Recipient.email_id == waiting.c.id
+    queued = and_(mine, Recipient.state == State.QUEUED)
+    if domain:
+        queued = and_(queued, func.lower(Recipient.address).endswith(f"@{domain}", autoescape=True))
+    free = (
+        select(Email.id)
+        # The same lease: nobody has claimed it since it was looked at, though that was a moment ago.
+        .join(waiting, and_(Email.id == waiting.c.id, Email.lease == waiting.c.lease))
+        .where(
+            exists().where(queued),
+            ~exists().where(mine, Recipient.state == State.SENDING),
+            ~exists().where(Attempt.email_id == waiting.c.id, Attempt.end_time.is_(None)),
+        )
         .limit(HURRIED)
-        .with_for_update(skip_locked=True)
+        .with_for_update(of=Email, skip_locked=True)
     )
     soon = func.now() + func.random() * timedelta(seconds=HURRY_SPREAD_S)
-    bring = update(Email).where(Email.id.in_(waiting)).values(due_time=soon)
+    bring = update(Email).where(Email.id.in_(free)).values(due_time=soon)
     db.session.execute(bring, execution_options={"synchronize_session": False})
 
 
@@ -256,7 +270,7 @@ def _decide_probes(now: datetime) -> None:
     query = select(Breaker.provider_account_id, Breaker.domain).where(
         Breaker.domain != WHOLE, Breaker.state == BreakerState.HALF_OPEN, Breaker.retry_at <= now, ~tells
     )
-    for account_id, domain in sorted(db.session.execute(query).tuples()):
+    for account_id, domain in db.session.execute(query).all():
         _change(account_id, domain, partial(transitions.unheard, now=now))
         hurry(account_id, now, domain)
 

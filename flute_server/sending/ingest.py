@@ -114,13 +114,16 @@ class Reader:
         with self._app.app_context():
             now = db.session.scalars(select(func.now())).one()
             writes = Writes(now)
-            bodies = self._bodies(writes)
-            again = _match_again(writes)
+            bodies, fresh = self._bodies(writes)
+            again, found = _match_again(writes.now)
+            # Together, since both may be about the same mail.
+            apply([*fresh, *found], writes)
             writes.flush()
             db.session.commit()
             return bodies + again
 
-    def _bodies(self, writes: Writes) -> int:
+    def _bodies(self, writes: Writes) -> tuple[int, list[Matched]]:
+        """How many bodies were read, and their new events whose mail is known."""
         query = (
             select(Inbound, ProviderAccount)
             .join(ProviderAccount, ProviderAccount.id == Inbound.provider_account_id, isouter=True)
@@ -137,8 +140,7 @@ class Reader:
         matched: list[Matched] = []
         for account_id, events in by_account.items():
             matched += _keep(events, account_id, writes.now)
-        apply(matched, writes)
-        return len(rows)
+        return len(rows), matched
 
     def _read(self, inbound: Inbound, account: ProviderAccount | None, writes: Writes) -> list[Event]:
         """The events of one body. One that cannot be read is kept, with the reason, and read again later."""
@@ -203,11 +205,11 @@ def _is_new(event: Event, owner: uuid.UUID, item: Matched | None, now: datetime)
     return db.session.execute(row.returning(ProviderEvent.id)).one_or_none() is not None
 
 
-def _match_again(writes: Writes) -> int:
-    """Look once more for the mail of events that came too early."""
+def _match_again(now: datetime) -> tuple[int, list[Matched]]:
+    """Look once more for the mail of events that came too early: how many, and those whose mail is known."""
     query = (
         select(ProviderEvent)
-        .where(ProviderEvent.match_time <= writes.now)
+        .where(ProviderEvent.match_time <= now)
         .order_by(ProviderEvent.match_time)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
@@ -220,10 +222,9 @@ def _match_again(writes: Writes) -> int:
             row.email_id, row.match_time = item.email_id, None
             found.append(item)
         else:
-            again = writes.now + MATCH_AGAIN
+            again = now + MATCH_AGAIN
             row.match_time = again if again < row.create_time + MATCH_FOR else None
-    apply(found, writes)
-    return len(rows)
+    return len(rows), found
 
 
 def _packed(event: Event) -> dict[str, Any]:

@@ -120,12 +120,30 @@ def record(ended: Ended, on_record: Record, writes: Writes) -> None:
     health.report(call.route, told, ended.duration_s, writes.now)
 
 
-def record_facts(ended: Ended, writes: Writes) -> None:
-    """The answer to a call whose email is in other hands by now: kept as evidence, decides nothing."""
-    writes.close(ended.call.attempt_id)
-    for pending in ended.call.group:
+def record_facts(ended: Ended, on_record: Record, writes: Writes) -> None:
+    """The answer to a call whose email is in other hands by now: evidence, where there was none."""
+    call = ended.call
+    writes.close(call.attempt_id)
+    for pending in call.group:
         reply = ended.result.of(pending.recipient.id)
-        writes.enter(ended.call.attempt_id, pending.row_id, _outcome(reply), reply)
+        outcome = _outcome(reply)
+        writes.enter(call.attempt_id, pending.row_id, outcome, reply)
+        known = on_record[call.attempt_id, pending.row_id]
+        if known.outcome is Outcome.AMBIGUOUS and outcome is not Outcome.AMBIGUOUS:
+            writes.learn(call.attempt_id, pending.row_id, outcome, None)
+            _clear_up(call, pending.row_id, known.state, reply, writes)
+
+
+def _clear_up(call: Call, row_id: int, state: State, reply: Reply, writes: Writes) -> None:
+    """A late answer to a call that was taken for lost: whoever holds the mail for it need not any more."""
+    email_id, words = call.task.email_id, f"{answered(call.route.name, reply)}; the answer came late"
+    if reply.accepted and state in _WAITING:
+        writes.move(row_id, State.SENT)
+        writes.tell(email_id, EventType.SENT, words, row_id, call.attempt_id)
+    elif not reply.accepted and state is State.SENDING:
+        writes.move(row_id, State.QUEUED)
+        writes.tell(email_id, EventType.FAILOVER, words, row_id, call.attempt_id)
+        writes.hurry(email_id)
 
 
 def _outcome(reply: Reply) -> Outcome:
@@ -140,10 +158,14 @@ def resolve(item: Claim, policy: Policy, writes: Writes) -> list[tuple[int, Held
         writes.move(row_id, State.SUPPRESSED)
         writes.tell(task.email_id, EventType.SUPPRESSED, why, row_id)
         del task.pending[row_id]
+        item.held.pop(row_id, None)
+    for attempt_id in item.unended:
+        writes.close(attempt_id)
     for open_ in item.lost:
         if pending := task.pending.get(open_.row_id):
-            writes.close(open_.attempt_id)
             desk.settle(pending, open_.attempt_id, open_.account, LOST)
+        else:
+            writes.enter(open_.attempt_id, open_.row_id, Outcome.AMBIGUOUS, LOST)
     return [
         (row_id, held) for row_id, held in item.held.items() if not _over(task, row_id, held, policy, writes)
     ]

@@ -147,7 +147,7 @@ class Writes:
         self.hurried.append({"key": email_id})
 
     def flush(self) -> None:
-        """Write everything into the session's transaction."""
+        """Write everything into the session's transaction, and begin with empty lists."""
         # On the connection, since these are statements over rows and not objects that the ORM would track.
         connection = db.session.connection()
         for statement, rows in (
@@ -163,24 +163,29 @@ class Writes:
         ):
             if rows:
                 connection.execute(statement, rows)
+        for rows in (self.attempts, self.entries, self.closed_attempts, self.closed_entries, self.learned):
+            rows.clear()
+        for rows in (self.moves, self.events, self.hurried):
+            rows.clear()
+        self.due.clear()
 
 
-def still_ours(claims: Collection[tuple[uuid.UUID, int]]) -> set[uuid.UUID]:
-    """Which of these (email, lease) are still held; all of the emails are locked until the transaction ends.
+def still_ours(claims: Collection[tuple[uuid.UUID, int]]) -> dict[uuid.UUID, datetime | None]:
+    """Which of these (email, lease) are still held, and until when; locked until the transaction ends.
 
-    A worker that was away for longer than its lease has lost them to another, and must not decide any more.
+    A worker that was away for longer than its lease may have lost them to another, and must not decide
+    any more.
     """
     if not claims:
-        return set()
-    leases = lock(email_id for email_id, _ in claims)
-    return {email_id for email_id, lease in claims if leases.get(email_id) == lease}
+        return {}
+    rows = lock(email_id for email_id, _ in claims)
+    return {email_id: rows[email_id].due_time for email_id, lease in claims if rows[email_id].lease == lease}
 
 
-def lock(email_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, int]:
-    """Lock these emails, in one order for all, and tell their leases."""
-    query = select(Email.id, Email.lease).where(Email.id.in_(set(email_ids)))
-    rows = db.session.execute(query.order_by(Email.id).with_for_update())
-    return {email_id: lease for email_id, lease in rows}
+def lock(email_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Any]:
+    """Lock these emails, in one order for all; gives their id, lease and due_time."""
+    query = select(Email.id, Email.lease, Email.due_time).where(Email.id.in_(set(email_ids)))
+    return {row.id: row for row in db.session.execute(query.order_by(Email.id).with_for_update())}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def among(email_ids: Sequence[uuid.UUID]) -> dict[int, str]:
             (Suppression.account_id == Environment.account_id)
             & (Suppression.address == func.lower(Recipient.address)),
         )
-        .where(Recipient.email_id.in_(email_ids), Recipient.state == State.QUEUED)
+        .where(Recipient.email_id.in_(email_ids), Recipient.state.in_([State.QUEUED, State.SENDING]))
     )
     return {
         id_: f"the address is suppressed ({reason}: {text})"

@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import signal
+import smtplib
 import socket
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ import requests
 from flute_server.local.embedded import Services
 from flute_server.local.parts import MARK
 from flute_server.local.process import living_in, marked
-from tests.stack import ROOT, fresh_database, until
+from tests.stack import ROOT, free_port, fresh_database, until
 
 READY_S = 60.0
 EXAMPLE = {
@@ -136,30 +138,100 @@ def send_example(ready: dict[str, Any], **changes: object) -> str:
 
 
 def mail(ready: dict[str, Any], id_: str) -> dict[str, Any]:
-    answer = requests.get(f"{ready['web']}/v1/email/{id_}", timeout=10)
-    found: dict[str, Any] = answer.json()
+    """What the API tells of a mail. Callers try again after a 503 or a refused connection; so do we."""
+
+    def told() -> dict[str, Any] | None:
+        with suppress(requests.ConnectionError):
+            answer = requests.get(f"{ready['web']}/v1/email/{id_}", timeout=10)
+            return answer.json() if answer.status_code == 200 else None
+        return None
+
+    found: dict[str, Any] = until(told, f"{ready['web']} tells of {id_}", 30)
     return found
 
 
-def sent(ready: dict[str, Any], id_: str) -> dict[str, Any]:
-    until(lambda: mail(ready, id_)["status"] == "sent", "sent")
-    return mail(ready, id_)
+def story(ready: dict[str, Any], id_: str) -> list[tuple[str, str]]:
+    """What happened to a mail so far, and at which provider account."""
+    return [(event["type"], event["provider_account"]) for event in mail(ready, id_)["timeline"]]
 
 
-def test_the_example_goes_through_postmark_because_sendgrid_is_down(shared: Up):
+def ends(ready: dict[str, Any], id_: str, status: str = "delivered") -> list[tuple[str, str]]:
+    """The mail's story, once it has this status."""
+    try:
+        until(lambda: mail(ready, id_)["status"] == status, status, 30)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{mail(ready, id_)}") from error
+    return story(ready, id_)
+
+
+def inbox(ready: dict[str, Any], to: str) -> list[str]:
+    """The sandbox's providers that got a mail for this address."""
+    arrived = requests.get(f"{ready['sandbox']}/inbox", params={"to": to}, timeout=5).json()
+    return [entry["provider"] for entry in arrived]
+
+
+@contextmanager
+def mode(ready: dict[str, Any], provider: str, name: str) -> Iterator[None]:
+    """How a provider of the sandbox behaves meanwhile."""
+    url = f"{ready['sandbox']}/providers/{provider}/mode"
+    assert requests.put(url, json={"mode": name}, timeout=5).status_code == 200
+    try:
+        yield
+    finally:
+        assert requests.put(url, json={"mode": "ok"}, timeout=5).status_code == 200
+
+
+def test_the_example_is_delivered_through_postmark_because_sendgrid_is_down(shared: Up):
     ready = shared.ready()
-    story = sent(ready, send_example(ready))["timeline"]
-    assert [(event["type"], event["provider_account"]) for event in story] == [
+    told = ends(ready, send_example(ready))
+    assert told[:4] == [
         ("accepted", None),
         ("attempt", "SendGrid"),
         ("failover", "SendGrid"),
         ("attempt", "Postmark"),
-        ("sent", "Postmark"),
     ]
-    arrived = requests.get(
-        f"{ready['sandbox']}/inbox", params={"to": "recipient@example.com"}, timeout=5
-    ).json()
-    assert [entry["provider"] for entry in arrived] == ["postmark"]
+    # Postmark may tell of the delivery before its answer to the call has been read.
+    assert sorted(told[4:]) == [("delivered", "Postmark"), ("sent", "Postmark")]
+    assert inbox(ready, "recipient@example.com") == ["postmark"]
+
+
+def test_what_postmark_bounces_by_its_own_fault_goes_on_through_smtp(shared: Up):
+    ready = shared.ready()
+    to = "blocked@example.com"
+    with mode(ready, "postmark", "block"):
+        id_ = send_example(ready, to=[{"email": to}])
+        until(lambda: ("sent", "SMTP") in story(ready, id_), "SMTP took it")
+    assert ("bounced", "Postmark") in ends(ready, id_, "sent")
+    assert inbox(ready, to) == ["postmark", "smtp"]
+    told = flute(shared.folder, "email", id_, "--explain").stdout
+    assert "resending to this recipient through the next provider" in told
+
+
+def test_the_bounce_of_an_smtp_mail_comes_back_to_its_mail(shared: Up):
+    ready = shared.ready()
+    to = "nobody@example.com"
+    with mode(ready, "postmark", "down"), mode(ready, "smtp", "bounce"):
+        id_ = send_example(ready, to=[{"email": to}])
+        assert ("bounced", "SMTP") in ends(ready, id_, "bounced")
+    assert to in flute(shared.folder, "suppression", "list").stdout
+
+
+def test_a_sandbox_that_dies_is_told_anew_where_to_post(shared: Up):
+    ready = shared.ready()
+    victim = shared.part("flute_server.cli sandbox")
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: shared.part("flute_server.cli sandbox") not in {0, victim}, "the sandbox starts again")
+    until(lambda: _webhook(ready).startswith(ready["web"]), "its webhook is set again", 30)
+    ends(ready, send_example(ready))
+
+
+def _webhook(ready: dict[str, Any]) -> str:
+    """Where the sandbox's Postmark posts to; empty while it posts nowhere."""
+    try:
+        answer = requests.get(f"{ready['sandbox']}/providers/postmark/webhook", timeout=5)
+    except requests.RequestException:
+        return ""
+    return str(answer.json()["url"] or "")
 
 
 def test_ready_json_says_where_everything_is_to_its_owner_alone(shared: Up):
@@ -197,14 +269,14 @@ def test_stops_cleanly_and_the_next_start_resumes(up: Up):
         resumed = again.ready()
         stable = ("access_token", "environment_id", "login")
         assert [resumed[name] for name in stable] == [ready[name] for name in stable]
-        assert sent(resumed, id_)["status"] == "sent"
-        sent(resumed, send_example(resumed))  # also when the sandbox has other ports now
+        until(lambda: mail(resumed, id_)["status"] in {"sent", "delivered"}, "the mail left")
+        ends(resumed, send_example(resumed))  # also when the sandbox has other ports and keys now
     finally:
         assert again.stop() == 0
 
 
 @pytest.mark.parametrize(
-    "words", ["-m workers", "-m flute_server ", "gunicorn", "valkey-server", "bin/postgres"]
+    "words", ["-m workers", "-m flute_server ", "gunicorn", "cli bounces", "valkey-server", "bin/postgres"]
 )
 def test_a_part_that_dies_is_started_again_and_mail_goes_on(shared: Up, words: str):
     ready = shared.ready()
@@ -212,17 +284,15 @@ def test_a_part_that_dies_is_started_again_and_mail_goes_on(shared: Up, words: s
     os.kill(victim, signal.SIGKILL)
     until(lambda: shared.part(words) not in {0, victim}, f"{words} starts again")
     assert "ended (killed by SIGKILL); starting it again" in shared.text()
-    until(lambda: _works(ready), "mail is taken again", 30)
-    sent(ready, send_example(ready))
+    ends(ready, until(lambda: _taken(ready), "mail is taken again", 30))
 
 
-def _works(ready: dict[str, Any]) -> bool:
-    """Callers try again after a 503 or a refused connection; so do we."""
+def _taken(ready: dict[str, Any]) -> str:
+    """The id of a mail; empty if it was not taken. Callers try again after a 503 or a refused connection."""
     try:
-        send_example(ready)
+        return send_example(ready)
     except (AssertionError, requests.RequestException):
-        return False
-    return True
+        return ""
 
 
 def test_nothing_is_left_when_the_supervisor_is_killed_and_the_next_start_copes(up: Up):
@@ -233,7 +303,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed_and_the_next_start_copes(
     try:
         resumed = again.ready()
         assert resumed["access_token"] == ready["access_token"]
-        sent(resumed, send_example(resumed))
+        ends(resumed, send_example(resumed))
     finally:
         again.stop(signal.SIGKILL)
     until(lambda: again.processes() == [], "all processes end", 30)
@@ -277,6 +347,21 @@ def test_databases_that_are_given_are_not_started(folder: Path, services: Servic
         up.ready()
         assert not (folder / "postgres").exists()
         assert not (folder / "valkey").exists()
+    finally:
+        assert up.stop() == 0
+
+
+def test_bounces_are_received_where_somebody_wants_them(folder: Path):
+    address = f"127.0.0.1:{free_port()}"
+    up = Up(folder, FLUTE_BOUNCES_BIND=address)
+    try:
+        ready = up.ready()
+        assert set(ready) == {"web", "grpc"}
+        host, port = address.split(":")
+        with smtplib.SMTP(host, int(port), timeout=10) as session:
+            session.ehlo()
+            assert session.mail("")[0] == 250
+            assert session.rcpt("bounce+forged@bounces.example.org")[0] == 550
     finally:
         assert up.stop() == 0
 

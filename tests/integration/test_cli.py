@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flute_server.cli import main
-from tests.stack import Stack
+from tests.stack import Stack, Tenant, until
 
+SERVER_SIDE = ("DATABASE_URL", "REDIS_URL", "FLUTE_SECRET_KEYS", "FLUTE_WEB_BIND")
 ACCESS_DENIED = "Is FLUTE_SERVICE_TOKEN"
 
 
@@ -106,6 +107,9 @@ def test_changes_what_is_given_and_nothing_else(flute: Flute, account: str):
     made = flute.json("environment", "create", "--account", account, "--name", "T", "--domain", "a.example")
     changed = flute.json("environment", "update", made["id"], "--give-up-after", "12h", "--allow-subdomains")
     assert changed == {**made, "give_up_after": "43200s", "allow_subdomains": True}
+    changed = flute.json("environment", "update", made["id"], "--on-delay", "resend")
+    assert changed["on_delay"] == "DELAY_POLICY_RESEND"
+    assert changed["give_up_after"] == "43200s"
     assert "Nothing to change" in flute.refused("environment", "update", made["id"])
     assert flute("environment", "delete", made["id"], "--yes").exit_code == 0
 
@@ -121,8 +125,140 @@ def test_routes_can_be_moved_switched_off_and_removed(flute: Flute, account: str
     changed = flute.json("route", "update", route["id"], "--position", "7", "--disable")
     assert changed == {**route, "position": 7, "disabled": True}
     assert "disabled" in flute("route", "list", *where).output
+    flute.json("route", "update", route["id"], "--enable")
+    assert "disabled" not in flute("route", "list", *where).output
     assert flute("route", "remove", route["id"]).exit_code == 0
     assert flute.json("route", "list", *where) == []
+
+
+def test_routes_have_caps_and_say_whether_they_sign(flute: Flute, account: str):
+    made = flute.json("environment", "create", "--account", account, "--name", "T", "--domain", "a.example")
+    flute.json(
+        "provider-account", "create", "--account", account, "--provider", "smtp", "--name", "Mine",
+        "--credential", "host=mail.example.org",
+    )  # fmt: skip
+    where = ("--account", account, "--environment", made["id"])
+    caps = ("--max-per-second", "5", "--max-per-day", "20000", "--authenticated")
+    route = flute.json("route", "add", *where, "--provider-account", "Mine", *caps)
+    assert route.items() >= {"max_per_second": 5, "max_per_day": 20000, "authenticated": True}.items()
+    assert "at most 5 a second, at most 20,000 a day, authenticated" in flute("route", "list", *where).output
+    changed = flute.json("route", "update", route["id"], "--max-per-second", "0", "--not-authenticated")
+    assert changed == {k: v for k, v in route.items() if k not in {"max_per_second", "authenticated"}}
+
+
+def test_an_environment_tells_what_to_know_about_its_routes(flute: Flute, account: str):
+    settings = ("--name", "T", "--domain", "a.example", "--on-delay", "resend", "--on-ambiguous", "wait")
+    made = flute("environment", "create", "--account", account, *settings)
+    warning = "warning: T: there is no route in use"
+    assert warning in made.stderr
+    shown = flute("environment", "show", "T", "--account", account)
+    assert "on delay       resend" in shown.stdout
+    assert "on ambiguous   wait 1h" in shown.stdout
+    assert warning in shown.stderr
+    listed = flute("environment", "list", "--account", account)
+    assert "ON DELAY" in listed.stdout
+    assert warning in listed.stderr
+    assert flute.json("environment", "show", "T", "--account", account)["warnings"]
+
+
+def test_an_address_can_be_suppressed_and_freed(flute: Flute, stack: Stack):
+    tenant = stack.tenant("postmark")
+    where = ("--account", tenant.account_id)
+    assert "No address is suppressed" in flute("suppression", "list", *where).output
+    added = flute("suppression", "add", "Ada@Example.com", "--text", "asked by phone", *where)
+    assert added.output.startswith("ada@example.com is on the list since ")
+    listed = flute("suppression", "list", *where).output
+    assert "manual" in listed
+    assert "asked by phone" in listed
+    tenant.wait(tenant.send(), "suppressed")
+    assert "is not on the list" in flute.refused("suppression", "remove", "bob@example.com", *where)
+    assert flute("suppression", "remove", "ADA@example.com", *where).exit_code == 0
+    assert flute.json("suppression", "list", *where) == []
+    tenant.wait(tenant.send(), "sent")
+    again = flute.json("suppression", "add", "ada@example.com", *where)
+    assert flute("suppression", "remove", again["id"], *where).exit_code == 0
+    assert "email" in flute.refused("suppression", "add", "nonsense", *where)
+
+
+@pytest.fixture
+def refused(stack: Stack) -> Tenant:
+    """A tenant whose first provider does not take the credentials, which a mail has found out."""
+    tenant = stack.tenant("sendgrid", "postmark")
+    stack.sandbox.set_mode("sendgrid", "unauthorized")
+    tenant.wait(tenant.send(), "sent")
+    return tenant
+
+
+def test_a_provider_account_says_how_it_fares_and_can_be_reset(flute: Flute, refused: Tenant):
+    id_ = refused.provider_accounts["sendgrid"]
+    shown = flute("provider-account", "show", id_).output
+    assert "health: passed over: auth" in shown
+    assert "waits for a person" in shown
+    assert f"/v1/webhooks/sendgrid/{id_}" in shown
+    assert "\n  1. In SendGrid, open Settings" in shown
+    assert "SG.sandbox-key" not in shown
+    assert "passed over" in flute("provider-account", "list", "--account", refused.account_id).output
+    refused.stack.sandbox.set_mode("sendgrid", "ok")
+    done = flute("provider-account", "reset", "sendgrid", "--account", refused.account_id)
+    assert done.output == "reset provider account sendgrid: ok\n"
+    assert flute.json("provider-account", "show", id_)["breaker_state"] == "BREAKER_STATE_CLOSED"
+    assert refused.inbox(refused.wait(refused.send(), "sent")["id"]) == ["sendgrid"]
+
+
+def test_receiving_domains_where_it_fails_are_shown(flute: Flute, stack: Stack):
+    tenant = stack.tenant("postmark", "smtp")
+    stack.listen(tenant, "postmark")
+    stack.sandbox.set_mode("postmark", "block", domains=["blocked.example"])
+    which = ("provider-account", "show", "postmark", "--account", tenant.account_id)
+
+    def failing() -> list[dict[str, Any]]:
+        tenant.send(to=[{"email": "ada@blocked.example"}])
+        return list(flute.json(*which).get("domains", []))
+
+    (domain,) = until(failing, "the breaker of the domain opens")
+    assert domain["domain"] == "blocked.example"
+    shown = flute(*which).output
+    assert "health: ok" in shown
+    assert "receiving domains at which it fails" in shown
+    assert "blocked.example" in shown
+    listed = flute("provider-account", "list", "--account", tenant.account_id).output
+    assert "ok; failing at 1 receiving domain" in listed
+    assert flute.json("provider-account", "reset", *which[2:]).get("domains", []) == []
+
+
+def test_alerts_wait_for_a_person(flute: Flute, refused: Tenant):
+    where = ("--account", refused.account_id)
+    (alert,) = flute.json("alert", "list", *where)
+    assert alert["kind"] == "provider_account"
+    shown = flute("alert", "list", *where).output
+    assert "provider account " + refused.provider_accounts["sendgrid"] in shown
+    assert f"id {alert['id']}" in shown
+    assert flute("alert", "resolve", alert["id"]).exit_code == 0
+    assert "Nothing waits for a person" in flute("alert", "list", *where).output
+    assert "resolved" in flute("alert", "list", "--all", *where).output
+    assert "there is no alert" in flute.refused("alert", "resolve", str(uuid.uuid4()))
+
+
+def test_the_doctor_hints_at_open_alerts(refused: Tenant):
+    stack = refused.stack
+    examined = Flute(stack, **{name: stack.env[name] for name in SERVER_SIDE})("doctor").output
+    lines = examined.splitlines()
+    mark = lines.index(
+        next(line for line in lines if f"flute alert list --account {refused.account_id}" in line)
+    )
+    assert lines[mark - 1].split() == ["hint", "alerts", "1", "open", "at", "Test"]
+    assert "hint" in lines[-1]
+
+
+def test_a_mail_can_be_explained_in_sentences(flute: Flute, refused: Tenant):
+    id_ = refused.wait(refused.send(), "sent")["id"]
+    told = flute("email", id_, "--explain").output.splitlines()
+    assert told[0].startswith("The mail to ada@example.com was taken by a provider")
+    assert any("postmark took the mail" in line for line in told)
+    as_json = flute.json("email", id_, "--explain")
+    assert [as_json["summary"], *as_json["paragraphs"]] == told
+    assert "timeline" in flute("email", id_).output
+    assert "there is no email" in flute.refused("email", str(uuid.uuid4()), "--explain")
 
 
 def test_a_key_can_be_revoked(flute: Flute, account: str):

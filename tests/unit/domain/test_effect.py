@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flute_server.domain.effect import MOST_ATTEMPTS, RESEND_WITHIN, Notice, Seen, effect
+from flute_server.domain.effect import MOST_ATTEMPTS, RESEND_WITHIN, Elsewhere, Notice, Seen, effect
 from flute_server.domain.event import ProviderEventKind as Kind
 from flute_server.domain.outcome import Fate, Outcome
 from flute_server.domain.state import EventType, State
 from flute_server.domain.verdict import Action, Cause, Verdict
 
-SENT = Seen(State.SENT, Outcome.ACCEPTED, None, latest=True, attempts=1, age=timedelta(seconds=5))
+SENT = Seen(State.SENT, Outcome.ACCEPTED, None, Elsewhere.NOWHERE, attempts=1, age=timedelta(seconds=5))
 
 
 def verdict(cause: Cause, action: Action) -> Verdict:
@@ -110,15 +110,20 @@ def test_a_bounce_that_comes_too_late_or_too_often_resends_nothing():
         assert effect(Kind.BOUNCED, seen, BLOCK).state is State.FAILED
 
 
-def test_an_attempt_that_was_followed_by_another_decides_nothing_any_more():
-    found = effect(Kind.BOUNCED, replace(SENT, latest=False), BLOCK)
+@pytest.mark.parametrize("elsewhere", [Elsewhere.OPEN, Elsewhere.TAKEN, Elsewhere.ARRIVED])
+def test_a_bounce_of_one_copy_decides_nothing_while_another_is_alive(elsewhere: Elsewhere):
+    found = effect(Kind.BOUNCED, replace(SENT, elsewhere=elsewhere), BLOCK)
     assert found.state is None
     assert found.fate is Fate.BOUNCED
 
 
 def test_proof_of_delivery_ends_a_hold_and_a_pending_resend():
-    held = Seen(State.SENDING, Outcome.AMBIGUOUS, None, True, 1, timedelta(seconds=1))
-    for seen in (held, replace(held, state=State.QUEUED), replace(held, latest=False, state=State.QUEUED)):
+    held = Seen(State.SENDING, Outcome.AMBIGUOUS, None, Elsewhere.NOWHERE, 1, timedelta(seconds=1))
+    for seen in (
+        held,
+        replace(held, state=State.QUEUED),
+        replace(held, elsewhere=Elsewhere.OPEN, state=State.QUEUED),
+    ):
         assert effect(Kind.DELIVERED, seen).state is State.DELIVERED
     assert effect(Kind.ACCEPTED, held).state is State.SENT
 

@@ -107,7 +107,9 @@ def test_equals_share_by_weight():
 def test_a_failing_route_is_probed_once_its_pause_is_over():
     item = one(breaker=DUE)
     assert (item.use, item.probes) == (Use.PROBE, ("",))
-    assert outrun(item).use is Use.LATER
+    lost = outrun(item)
+    assert (lost.use, lost.probes) == (Use.LATER, ())
+    assert lost.reason == "failing (server: 500); another mail is probing it"
 
 
 def test_a_route_may_need_two_probes():
