@@ -143,9 +143,7 @@ def full(judged: Judged, reason: str, until: datetime) -> Judged:
 
 def outrun(judged: Judged) -> Judged:
     """The verdict on a route whose probe another mail was quicker to take."""
-    return replace(
-        judged, use=Use.LATER, reason="another mail is finding out whether it works again", probes=()
-    )
+    return replace(judged, use=Use.LATER, reason=judged.reason.removesuffix(_OURS) + _THEIRS, probes=())
 
 
 def plan(candidates: Sequence[Candidate], now: datetime, draw: float) -> tuple[Judged, ...]:

@@ -91,7 +91,7 @@ class Attempt(Base):
     end_time: Mapped[Time | None]
     candidates: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
 
-    __table_args__ = (Index(None, "email_id"), Index(None, "provider_account_id"))
+    __table_args__ = (Index(None, "email_id"), Index(None, "provider_account_id", "start_time"))
 
 
 class Ledger(Base):

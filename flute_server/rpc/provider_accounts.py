@@ -60,7 +60,10 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     ) -> pb.ProviderAccount:
         require_service()
         given = request.provider_account
-        return self._shown(provider_accounts.update(self._config, given.id, given.name, given.credentials))
+        row = provider_accounts.update(self._config, given.id, given.name, given.credentials)
+        health.reset(row.id)
+        db.session.commit()
+        return self._shown(row)
 
     def DeleteProviderAccount(
         self, request: pb.DeleteProviderAccountRequest, context: grpc.ServicerContext

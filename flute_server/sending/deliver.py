@@ -169,7 +169,8 @@ class Deliverer:
         ours = still_ours({(_task(result).email_id, _task(result).lease) for result in ended})
         known = on_record([_attempt_id(result) for result in ended])
         going_on: dict[int, Task] = {}
-        for result in ended:
+        # In one order for all workers, since the accounts' breakers are locked on the way.
+        for result in sorted(ended, key=_account_id):
             task = _task(result)
             if task.email_id not in ours:
                 log.warning("email %s: the lease was lost; the answer is kept as evidence", task.email_id)
@@ -246,6 +247,10 @@ def _lapsed(leased_until: datetime | None, now: datetime) -> bool:
 
 def _task(result: Result) -> Task:
     return result.call.task if isinstance(result, Ended) else result.inquiry.task
+
+
+def _account_id(result: Result) -> uuid.UUID:
+    return result.call.route.account_id if isinstance(result, Ended) else result.inquiry.held.account_id
 
 
 def _attempt_id(result: Result) -> uuid.UUID:

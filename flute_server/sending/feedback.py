@@ -62,6 +62,14 @@ class _Entry:
 
 
 @dataclass(slots=True)
+class _Lessons:
+    """What the accounts' health learns from events: (account, receiving domain, seconds or words)."""
+
+    deliveries: list[tuple[uuid.UUID, str, float | None]] = field(default_factory=list)
+    bounces: list[tuple[uuid.UUID, str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Mail:
     """An email as it stands, kept up to date while events are applied to it."""
 
@@ -136,10 +144,13 @@ def apply(matched: Iterable[Matched], writes: Writes) -> None:
         return
     lock(item.email_id for item in ordered)
     mails = _load({item.email_id for item in ordered})
-    deliveries: list[tuple[uuid.UUID, str, float | None]] = []
+    lessons = _Lessons()
     for item in ordered:
-        _apply(item, mails[item.email_id], writes, deliveries)
-    health.delivered_many(deliveries, writes.now)
+        _apply(item, mails[item.email_id], writes, lessons)
+    health.delivered_many(lessons.deliveries, writes.now)
+    # In one order for all workers, since breakers are locked on the way.
+    for account_id, domain, words in sorted(lessons.bounces):
+        health.bounced(account_id, domain, words, writes.now)
     for email_id, mail in mails.items():
         # While a call is under way, the worker that made it looks again when it ends.
         if mail.queued_again and not mail.has_open_call():
@@ -202,7 +213,7 @@ def _apply(
     item: Matched,
     mail: _Mail,
     writes: Writes,
-    deliveries: list[tuple[uuid.UUID, str, float | None]],
+    lessons: _Lessons,
 ) -> None:
     row_id, event = item.recipient_id, item.event
     entries = mail.entries[row_id]
@@ -231,9 +242,10 @@ def _apply(
             detail=detail,
         )
     if found.fate is Fate.DELIVERED and event.kind is ProviderEventKind.DELIVERED:
-        deliveries.append((entry.account_id, domain, max((event.time - entry.start).total_seconds(), 0.0)))
+        took_s = max((event.time - entry.start).total_seconds(), 0.0)
+        lessons.deliveries.append((entry.account_id, domain, took_s))
     if found.fate is Fate.BOUNCED and verdict and verdict.cause is Cause.PROVIDER:
-        health.bounced(entry.account_id, domain, event.diagnostic.text or verdict.reason, writes.now)
+        lessons.bounces.append((entry.account_id, domain, event.diagnostic.text or verdict.reason))
     _learn(found, entry, row_id, writes)
     if found.state:
         mail.states[row_id] = found.state

@@ -32,6 +32,8 @@ from tests.integration.scripted import FORTUNES, TAKEN, Deed, Worker, World, ref
 
 ADDRESSES = [f"{name}@{domain}" for name in ("ada", "bob", "cyd") for domain in ("example.com", "gmail.com")]
 WINDOW = timedelta(hours=1)  # the environment's ambiguity_wait
+# A longer run: FLUTE_EXAMPLES=1000 python -m pytest tests/integration/test_state_machine.py -o timeout=0
+EXAMPLES = int(os.environ.get("FLUTE_EXAMPLES", "20"))
 # How many rounds it may take until all has come to rest, once all is well.
 ROUNDS = 25
 
@@ -376,7 +378,7 @@ def app(services: Services) -> Iterator[Flask]:
 
 class TestSending(Sending.TestCase):  # type: ignore[name-defined,misc]  # made by hypothesis
     settings = settings(
-        max_examples=20,
+        max_examples=EXAMPLES,
         stateful_step_count=30,
         deadline=None,
         derandomize=bool(os.environ.get("CI")),

@@ -305,7 +305,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),
     )
     op.create_index(op.f("ix_attempt_email_id"), "attempt", ["email_id"], unique=False)
-    op.create_index(op.f("ix_attempt_provider_account_id"), "attempt", ["provider_account_id"], unique=False)
+    op.create_index(
+        op.f("ix_attempt_provider_account_id_start_time"),
+        "attempt",
+        ["provider_account_id", "start_time"],
+        unique=False,
+    )
     op.create_table(
         "provider_event",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -439,7 +444,7 @@ def downgrade() -> None:
     )
     op.drop_index(op.f("ix_provider_event_email_id"), table_name="provider_event")
     op.drop_table("provider_event")
-    op.drop_index(op.f("ix_attempt_provider_account_id"), table_name="attempt")
+    op.drop_index(op.f("ix_attempt_provider_account_id_start_time"), table_name="attempt")
     op.drop_index(op.f("ix_attempt_email_id"), table_name="attempt")
     op.drop_table("attempt")
     op.drop_table("attachment")
