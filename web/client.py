@@ -13,7 +13,7 @@ import grpc
 from flute.v1.email_pb2 import Email, EmailContent
 from flute.v1.email_service_pb2 import GetEmailRequest, SendEmailRequest
 from flute.v1.email_service_pb2_grpc import EmailServiceStub
-from flute.v1.event_service_pb2 import IngestWebhookRequest
+from flute.v1.event_service_pb2 import IngestBounceRequest, IngestWebhookRequest
 from flute.v1.event_service_pb2_grpc import EventServiceStub
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -83,6 +83,11 @@ class FluteClient:
             provider=provider, provider_account_id=provider_account_id, headers=headers, body=body
         )
         self._call(self._connect().events.IngestWebhook, request, "", request_id)
+
+    def ingest_bounce(self, recipient: str, raw: bytes, request_id: str) -> None:
+        """Pass a bounce mail on. Returning means that it is stored durably."""
+        request = IngestBounceRequest(recipient=recipient, raw=raw)
+        self._call(self._connect().events.IngestBounce, request, "", request_id)
 
     def is_serving(self) -> bool:
         """Whether the server answers. One without a health service is taken to be well: it answered."""

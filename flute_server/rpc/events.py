@@ -10,7 +10,6 @@ from google.protobuf.empty_pb2 import Empty
 from flute_server.config import Config
 from flute_server.errors import Violation, invalid
 from flute_server.providers.base import WebhookRequest
-from flute_server.rpc.principal import require_service
 from flute_server.sending.ingest import Receiver
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
@@ -29,7 +28,6 @@ class EventServicer(EventServiceServicer):
         return Empty()
 
     def IngestBounce(self, request: pb.IngestBounceRequest, context: grpc.ServicerContext) -> Empty:
-        require_service()
         _check_size("raw", request.raw)
         self._receiver.bounce(request.recipient, request.raw)
         return Empty()

@@ -84,6 +84,8 @@ class Running:
 
     async def _open_control(self, sock: socket.socket) -> None:
         self.control_port = sock.getsockname()[1]
+        # Connections of a sandbox that was killed may linger; they must not keep its ports from the next one.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         app = Control(self.inbox, self.log, self.providers).application()
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
         await self._runner.setup()

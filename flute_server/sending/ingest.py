@@ -40,6 +40,8 @@ MATCH_AGAIN = timedelta(seconds=10)
 MATCH_FOR = timedelta(hours=1)
 # A body that cannot be processed is tried again after this time, by when somebody may have mended us.
 READ_AGAIN = timedelta(minutes=10)
+# How much of a bounce mail is searched for a return path of ours before it is taken in.
+MAX_SEARCHED = 1024 * 1024
 
 _ACCOUNT = select(
     ProviderAccount.id,
@@ -49,12 +51,24 @@ _ACCOUNT = select(
 ).where(ProviderAccount.id == bindparam("id"))
 
 
+class ReturnPaths:
+    """The return paths that any of the installation's keys has signed."""
+
+    def __init__(self, config: Config) -> None:
+        self._secrets = [verp.secret_of(key) for key in config.secret_keys]
+
+    def read(self, address: str) -> tuple[str, str] | None:
+        """The attempt and recipient of a return path; None for any other address."""
+        return next(filter(None, (verp.read_return_path(secret, address) for secret in self._secrets)), None)
+
+
 class Receiver:
     """Takes webhooks in: proof first, then the database, then the answer. One a process."""
 
     def __init__(self, config: Config) -> None:
         self._redis_url = config.redis_url
         self._connections = Connections(config)
+        self._return_paths = ReturnPaths(config)
 
     def webhook(self, slug: str, account_id: str, request: WebhookRequest) -> None:
         """Durable when this returns. Raises NotFound, Unauthenticated, InvalidArgument."""
@@ -74,7 +88,11 @@ class Receiver:
         wake(self._redis_url, INGEST)
 
     def bounce(self, recipient: str, raw: bytes) -> None:
-        """A bounce mail, as it was received for a signed return path. Durable when this returns."""
+        """A mail with a return path that we signed. Durable when this returns. Raises Unauthenticated."""
+        paths = [recipient, *verp.find_return_paths(raw[:MAX_SEARCHED].decode("ascii", "replace"))]
+        if not any(self._return_paths.read(path) for path in paths):
+            text = "neither the recipient nor the mail holds a return path that this Flute has signed"
+            raise Unauthenticated("BOUNCE_REFUSED", text)
         with autocommit() as connection:
             values = {"recipient": recipient, "body": raw, "due_time": func.now()}
             connection.execute(insert(Inbound).values(values))
@@ -98,7 +116,7 @@ class Reader:
         self._app = app
         self._config: Config = app.config["FLUTE"]
         self._connections = Connections(self._config)
-        self._bounce_secrets = [verp.secret_of(key) for key in self._config.secret_keys]
+        self._return_paths = ReturnPaths(self._config)
 
     def drain(self) -> None:
         """Read until nothing is left, or until the shift ends. One RQ job."""
@@ -146,7 +164,9 @@ class Reader:
         """The events of one body. One that cannot be read is kept, with the reason, and read again later."""
         try:
             if account is None:
-                events = read_bounce(inbound.body, self._read_address, inbound.recipient, inbound.create_time)
+                events = read_bounce(
+                    inbound.body, self._return_paths.read, inbound.recipient, inbound.create_time
+                )
                 events = [event for event in events if event.raw.get("verified")]
             else:
                 provider = self._connections.get(
@@ -162,11 +182,6 @@ class Reader:
             return []
         inbound.due_time = None
         return events
-
-    def _read_address(self, address: str) -> tuple[str, str] | None:
-        """The attempt and recipient of a return path that any of our keys has signed."""
-        found = (verp.read_return_path(secret, address) for secret in self._bounce_secrets)
-        return next(filter(None, found), None)
 
 
 def _keep(events: Sequence[Event], account_id: uuid.UUID | None, now: datetime) -> list[Matched]:

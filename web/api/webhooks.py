@@ -1,6 +1,9 @@
-"""POST /v1/webhooks/<provider>/<provider account>: what a provider tells about mail that it took."""
+"""POST /v1/webhooks/<provider>/<provider account> and /v1/bounces: what is told about mail that was taken."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 from flask import Response, current_app
@@ -20,13 +23,36 @@ def receive(provider: str, provider_account_id: str) -> Response:
     would never try again after a 403."""
     body = request.raw(MAX_BODY)
     headers = {name.lower(): value for name, value in flask_request.headers.items()}
+    with _refusals():
+        _client().ingest_webhook(provider, provider_account_id, headers, body, request_id())
+    return Response("{}", 200, mimetype="application/json")
+
+
+@api.post("/v1/bounces")
+def bounce() -> Response:
+    """A bounce or complaint as raw MIME, from a mail server that delivers to a program instead of to us.
+
+    ?recipient= is the envelope recipient; without it, the return path in the mail is the proof.
+    """
+    body = request.raw(MAX_BODY)
+    with _refusals():
+        _client().ingest_bounce(flask_request.args.get("recipient", ""), body, request_id())
+    return Response("{}", 200, mimetype="application/json")
+
+
+def _client() -> FluteClient:
     client: FluteClient = current_app.extensions["flute"]
+    return client
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What the server finds wrong, in the words of HTTP."""
     try:
-        client.ingest_webhook(provider, provider_account_id, headers, body, request_id())
+        yield
     except RpcFailure as failure:
         if failure.code is grpc.StatusCode.INVALID_ARGUMENT:
             raise Problem(400, "malformed_body", failure.message) from failure
         if failure.code is grpc.StatusCode.UNAUTHENTICATED:
-            raise Problem(401, "webhook_refused", failure.message) from failure
+            raise Problem(401, "not_proven", failure.message) from failure
         raise
-    return Response("{}", 200, mimetype="application/json")

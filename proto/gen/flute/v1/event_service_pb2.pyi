@@ -83,7 +83,7 @@ class IngestBounceRequest(_message.Message):
     RECIPIENT_FIELD_NUMBER: _builtins.int
     RAW_FIELD_NUMBER: _builtins.int
     recipient: _builtins.str
-    """The envelope recipient, which is the return path that we signed."""
+    """The envelope recipient, where it is known."""
     raw: _builtins.bytes
     """The mail as it came."""
     def __init__(

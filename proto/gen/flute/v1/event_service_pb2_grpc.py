@@ -60,7 +60,8 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IngestBounce(self, request, context):
-        """A mail that came to a signed return path. Callers: the service token.
+        """A bounce or complaint by mail. The return path that we signed, as its envelope recipient or somewhere in
+        it, is the proof, so no token is needed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

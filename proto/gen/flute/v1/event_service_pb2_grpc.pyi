@@ -37,7 +37,9 @@ class EventServiceStub:
     IngestWebhook: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.IngestWebhookRequest, _empty_pb2.Empty]
     """A provider's webhook call, untouched. Its signature or secret is the proof, so no token is needed."""
     IngestBounce: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.IngestBounceRequest, _empty_pb2.Empty]
-    """A mail that came to a signed return path. Callers: the service token."""
+    """A bounce or complaint by mail. The return path that we signed, as its envelope recipient or somewhere in
+    it, is the proof, so no token is needed.
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -47,7 +49,9 @@ class EventServiceAsyncStub(EventServiceStub):
     IngestWebhook: _aio.UnaryUnaryMultiCallable[_event_service_pb2.IngestWebhookRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """A provider's webhook call, untouched. Its signature or secret is the proof, so no token is needed."""
     IngestBounce: _aio.UnaryUnaryMultiCallable[_event_service_pb2.IngestBounceRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """A mail that came to a signed return path. Callers: the service token."""
+    """A bounce or complaint by mail. The return path that we signed, as its envelope recipient or somewhere in
+    it, is the proof, so no token is needed.
+    """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes in what providers tell about mail that they accepted."""
@@ -66,6 +70,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.IngestBounceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """A mail that came to a signed return path. Callers: the service token."""
+        """A bounce or complaint by mail. The return path that we signed, as its envelope recipient or somewhere in
+        it, is the proof, so no token is needed.
+        """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
