@@ -117,6 +117,19 @@ def test_a_late_answer_of_a_worker_that_lost_its_lease_is_evidence_for_a_held_ma
     assert states(waiting, id_) == {ADA: State.SENT}
 
 
+def test_a_late_answer_is_written_down_before_its_mail_is_claimed(world: World):
+    """The other worker, which went on without it, has died: the same turn takes the mail back."""
+    id_ = world.accept(ADA)
+    call = begin(world, 0)
+    world.act(call)
+    world.lapse()
+    begin(world, 1)
+    world.crash(1)
+    world.lapse()
+    assert finish(world, call, 0) == []
+    assert states(world, id_) == {ADA: State.SENT}
+
+
 def test_a_held_mail_stays_due_when_the_worker_does_not_learn_of_its_commit(waiting: World):
     id_ = waiting.accept(ADA)
     call = begin(waiting)

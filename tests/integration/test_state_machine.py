@@ -326,7 +326,7 @@ class Sending(RuleBasedStateMachine):
         words: dict[Any, set[str]] = defaultdict(set)
         for row in self.timeline.values():
             words[row[4]].add(row[1])
-        # A late answer may clear up in the ledger what was unclear when the next call began; the timeline stays.
+        # A late answer may clear up in the ledger what was unclear before; the timeline stays.
         ambiguous = {row[4] for row in self.timeline.values() if UNCLEAR in row[2]}
         told = {tuple(key.split(":")[:2]) for key, _ in self.world.rows(_MATCHED)}
         copies = [copy for provider in self.world.providers.values() for copy in provider.copies]
