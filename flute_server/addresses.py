@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import email_validator
 from email_validator import EmailNotValidError, validate_email
 
@@ -11,8 +13,12 @@ for _name in ("local", "test"):
         email_validator.SPECIAL_USE_DOMAIN_NAMES.remove(_name)
 
 
+@lru_cache(maxsize=4096)
 def why_invalid(address: str) -> str:
-    """Why the text is no addr-spec that mail can be sent to; empty when it is one."""
+    """Why the text is no addr-spec that mail can be sent to; empty when it is one.
+
+    Remembered, for an app sends from one address, and often to the same ones.
+    """
     try:
         validate_email(address, check_deliverability=False)
     except EmailNotValidError as error:

@@ -51,7 +51,7 @@ SHIFT_S = 2.0
 # How often to look for newly due mail while calls are under way.
 POLL_S = 0.05
 # Under load a turn waits this long for more calls to end, which makes turns fewer and fuller.
-GATHER_S = 0.004
+GATHER_S = 0.01
 DATABASE_PAUSE_S = 0.5
 # How long a worker that must stop waits for a database that is away; the next one finds the calls as lost.
 LAST_WORDS_S = 10.0

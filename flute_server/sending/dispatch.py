@@ -62,10 +62,11 @@ class Dispatcher:
                 _postpone(task, group, choice.judged, routing, writes)
             else:
                 calls.append(self._prepare(task, group, choice.route, choice, writes))
-        if calls or task.calls:
-            writes.look_again(task.email_id, writes.now + self.lease, task.round)
-        else:
+        if not calls and not task.calls:
             release(task, routing, writes)
+        elif not task.fresh:
+            writes.look_again(task.email_id, writes.now + self.lease, task.round)
+        task.fresh = False
         return calls
 
     def _busy(self, chosen: RouteNow) -> bool:

@@ -35,7 +35,8 @@ class Pending:
 
 @dataclass(slots=True)
 class Task:
-    """A claimed email. lease: the fencing token; calls: how many of its calls are under way.
+    """A claimed email. lease: the fencing token; calls: how many of its calls are under way; fresh: it was
+    claimed in this very turn, which has set its lease.
 
     held_until: when a held recipient is decided upon, if there is one; abandoned: a turn failed and what
     is in memory cannot be trusted, so the email goes back as soon as its calls have ended.
@@ -49,6 +50,7 @@ class Task:
     message: Message
     pending: dict[int, Pending]
     calls: int = 0
+    fresh: bool = True
     held_until: datetime | None = None
     abandoned: bool = False
 
