@@ -280,6 +280,18 @@ def test_of_two_copies_that_were_taken_both_may_bounce(world: World):
     assert states(world, id_) == {ADA: State.QUEUED}
 
 
+def test_a_recipients_fault_ends_the_resend_that_is_under_way(world: World):
+    """Also where the other call is refused for a cause of its own."""
+    id_ = world.accept(ADA)
+    one = begin(world)
+    world.act(one, unclear("no user"))
+    [other] = finish(world, one)
+    say(world, one, 0)
+    world.act(other, refused(ErrorKind.SERVER))
+    assert finish(world, other) == []
+    assert states(world, id_) == {ADA: State.BOUNCED}
+
+
 # ----- waiting
 
 

@@ -295,8 +295,8 @@ class Sending(RuleBasedStateMachine):
         for _ in range(ROUNDS):
             for _, call in self._calls(acted=False):
                 self._act(call, TAKEN, {})
-            for worker, call in self._endable():
-                worker.end(call)
+            for worker, ended in self._endable():
+                worker.end(ended)
             for number, worker in enumerate(self.world.workers):
                 worker.stop.clear()
                 self._turn(number)
@@ -374,7 +374,7 @@ def app(services: Services) -> Iterator[Flask]:
         yield app
 
 
-class TestSending(Sending.TestCase):  # type: ignore[name-defined,misc]  # made by hypothesis
+class TestSending(Sending.TestCase):  # type: ignore[misc,valid-type]  # made by hypothesis
     settings = settings(
         max_examples=EXAMPLES,
         stateful_step_count=30,
