@@ -145,7 +145,9 @@ def _refused(seen: Seen, verdict: Verdict) -> Effect:
         fate=Fate.BOUNCED,
         action=verdict.action,
     )
-    if seen.elsewhere is not Elsewhere.NOWHERE:
+    # A recipient's or the message's own fault is true for a call that is under way, too.
+    own_fault = seen.elsewhere is Elsewhere.OPEN and verdict.action not in _RESENDING
+    if seen.elsewhere is not Elsewhere.NOWHERE and not own_fault:
         return _with(told, _left_to(seen), None, "; another attempt is in charge of this recipient")
     return _decided(told, seen, verdict)
 

@@ -169,6 +169,7 @@ class Deliverer:
         ours = still_ours({(_task(result).email_id, _task(result).lease) for result in ended})
         known = on_record([_attempt_id(result) for result in ended])
         going_on: dict[int, Task] = {}
+        late = False
         # In one order for all workers, since the accounts' breakers are locked on the way.
         for result in sorted(ended, key=_account_id):
             task = _task(result)
@@ -176,21 +177,20 @@ class Deliverer:
                 log.warning("email %s: the lease was lost; the answer is kept as evidence", task.email_id)
                 if isinstance(result, Ended):
                     record_facts(result, known, writes)
+                    late = True
                 continue
             if isinstance(result, Ended):
                 record(result, known, writes)
             else:
                 record_answer(result, known, writes)
             going_on[id(task)] = task
-        self._renew([task for task in going_on.values() if _lapsed(ours[task.email_id], writes.now)], writes)
-        return list(going_on.values())
-
-    def _renew(self, tasks: list[Task], writes: Writes) -> None:
-        """Keep what outlasted its lease unclaimed, lest this very turn claim it a second time."""
-        for task in tasks:
+        lapsed = [task for task in going_on.values() if _lapsed(ours[task.email_id], writes.now)]
+        for task in lapsed:
             writes.look_again(task.email_id, writes.now + self._lease, task.round)
-        if tasks:
+        if lapsed or late:
+            # Before this very turn claims such mail again, and as it was.
             writes.flush()
+        return list(going_on.values())
 
     def _plan(self, going_on: Iterable[Task], claims: list[Claim], writes: Writes) -> list[Call | Inquiry]:
         tasks = [*going_on, *(item.task for item in claims)]

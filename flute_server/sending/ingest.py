@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 import uuid
@@ -188,10 +187,16 @@ def _keep(events: Sequence[Event], account_id: uuid.UUID | None, now: datetime) 
     """Store the events that are new; those of them whose mail is known."""
     found = list(zip(events, match(events, account_id), strict=True))
     owners = _owners([item for _, item in found if item]) if account_id is None else {}
+    owned = [
+        (event, item, owner)
+        for event, item in found
+        if (owner := account_id or (owners.get(item.attempt_id) if item else None))
+    ]
+    new = _store([_row(event, owner, item, now) for event, item, owner in owned])
     fresh: list[Matched] = []
-    for event, item in found:
-        owner = account_id or (owners.get(item.attempt_id) if item else None)
-        if owner and _is_new(event, owner, item, now) and item:
+    for event, item, owner in owned:
+        if item and (owner, event.key) in new:
+            new.remove((owner, event.key))  # the same event may stand twice in a batch
             fresh.append(item)
     return fresh
 
@@ -203,21 +208,30 @@ def _owners(matched: Sequence[Matched]) -> dict[uuid.UUID, uuid.UUID]:
     return {attempt_id: owner for attempt_id, owner in db.session.execute(query)} if ids else {}
 
 
-def _is_new(event: Event, owner: uuid.UUID, item: Matched | None, now: datetime) -> bool:
-    """Store the event; False when the provider has told it before."""
+def _row(event: Event, owner: uuid.UUID, item: Matched | None, now: datetime) -> dict[str, Any]:
     waits = item is None and event.kind is not ProviderEventKind.OTHER
-    row = upsert(ProviderEvent).values(
-        provider_account_id=owner,
-        key=event.key,
-        kind=event.kind,
-        time=event.time,
-        recipient=event.recipient,
-        email_id=item.email_id if item else None,
-        event=_packed(event),
-        match_time=now + MATCH_AGAIN if waits else None,
-    )
-    row = row.on_conflict_do_nothing(index_elements=["provider_account_id", "key"])
-    return db.session.execute(row.returning(ProviderEvent.id)).one_or_none() is not None
+    return {
+        "provider_account_id": owner,
+        "key": event.key,
+        "kind": event.kind,
+        "time": event.time,
+        "recipient": event.recipient,
+        "email_id": item.email_id if item else None,
+        "event": _packed(event),
+        "match_time": now + MATCH_AGAIN if waits else None,
+    }
+
+
+def _store(rows: list[dict[str, Any]]) -> set[tuple[uuid.UUID, str]]:
+    """Store events, and tell which of them the provider had not told before: (account, key)."""
+    if not rows:
+        return set()
+    table = ProviderEvent.__table__
+    new = upsert(ProviderEvent).on_conflict_do_nothing(index_elements=["provider_account_id", "key"])
+    known = new.returning(table.c.provider_account_id, table.c.key)
+    # In one order for all workers, since a row that another is storing is waited for.
+    ordered = sorted(rows, key=lambda row: (row["provider_account_id"], row["key"]))
+    return {(owner, key) for owner, key in db.session.connection().execute(known, ordered)}
 
 
 def _match_again(now: datetime) -> tuple[int, list[Matched]]:
@@ -243,7 +257,20 @@ def _match_again(now: datetime) -> tuple[int, list[Matched]]:
 
 
 def _packed(event: Event) -> dict[str, Any]:
-    return {**dataclasses.asdict(event), "time": event.time.isoformat()}
+    """The event as JSON; spelled out, since dataclasses.asdict costs more than storing it."""
+    diagnostic = event.diagnostic
+    return {
+        "kind": event.kind,
+        "key": event.key,
+        "time": event.time.isoformat(),
+        "recipient": event.recipient,
+        "email_id": event.email_id,
+        "attempt_id": event.attempt_id,
+        "recipient_id": event.recipient_id,
+        "provider_message_id": event.provider_message_id,
+        "diagnostic": {name: getattr(diagnostic, name) for name in diagnostic.__slots__},
+        "raw": event.raw,
+    }
 
 
 def _unpacked(parts: Mapping[str, Any]) -> Event:

@@ -21,8 +21,9 @@ from flute_server.models import AmbiguityPolicy, SuppressionReason, db
 from flute_server.sending import health, suppress
 from flute_server.sending.outcomes import Call
 from flute_server.sending.story import tell
+from tests.integration.books import refused, taken, unclear
 from tests.integration.places import fresh_app
-from tests.integration.scripted import World, refused, taken, unclear
+from tests.integration.scripted import World
 
 WAIT = AmbiguityPolicy.WAIT
 ADA, BOB = "ada@example.com", "bob@example.org"

@@ -27,8 +27,9 @@ from flute_server.local.embedded import Services
 from flute_server.models import AmbiguityPolicy
 from flute_server.sending.outcomes import Call, Ended, Inquiry
 from flute_server.sending.story import tell
+from tests.integration.books import FORTUNES, TAKEN, Deed, refused, taken, unclear
 from tests.integration.places import fresh_app
-from tests.integration.scripted import FORTUNES, TAKEN, Deed, Worker, World, refused, taken, unclear
+from tests.integration.scripted import Worker, World
 
 ADDRESSES = [f"{name}@{domain}" for name in ("ada", "bob", "cyd") for domain in ("example.com", "gmail.com")]
 SPANS = {
