@@ -37,8 +37,11 @@ def test_takes_another_when_the_usual_one_is_taken_and_says_which(taken: int):
 def test_a_block_has_no_taken_port_in_it(taken: int):
     said: list[str] = []
     first = Ports(said.append).usual(HOST, taken - 2, "the sandbox", "--demo", count=6)
-    assert first > taken
-    assert f"port {taken} is taken" in said[0]
+    assert taken not in range(first, first + 6)
+    # The one before it may happen to be taken as well.
+    assert said[0].startswith(
+        (f"port {taken} is taken", f"port {taken - 1} is taken", f"port {taken - 2} is taken")
+    )
 
 
 def test_refuses_the_port_that_was_asked_for_when_it_is_taken(taken: int):
