@@ -17,7 +17,8 @@ class WebConfig:
     """Everything a web process needs to know. There are no secrets here: callers bring their keys."""
 
     bind: str = "127.0.0.1:8000"
-    workers: int = 2
+    # One for two cores: the other serves flute_server, workers and database, which cost as much.
+    workers: int = max(1, (os.cpu_count() or 2) // 2)
     threads: int = 16
     access_log: bool = False
     log_level: str = "INFO"
