@@ -52,6 +52,10 @@ class EmailServicer(EmailServiceServicer):
             environment_id=str(sender.environment_id),
             state=pb.DELIVERY_STATE_QUEUED,
             create_time=convert.timestamp(accepted.create_time),
+            recipients=[
+                pb.Recipient(email=address.email, name=address.name, state=pb.DELIVERY_STATE_QUEUED)
+                for address in (*message.to, *message.cc, *message.bcc)
+            ],
         )
 
     def GetEmail(self, request: GetEmailRequest, context: grpc.ServicerContext) -> pb.Email:
