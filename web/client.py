@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import grpc
+from flask import current_app
 from flute.v1.email_pb2 import Email, EmailContent
 from flute.v1.email_service_pb2 import GetEmailRequest, SendEmailRequest
 from flute.v1.email_service_pb2_grpc import EmailServiceStub
@@ -199,3 +200,9 @@ def _detail(status: status_pb2.Status, empty: _Detail) -> _Detail:
         if packed.Unpack(empty):
             break
     return empty
+
+
+def current_client() -> FluteClient:
+    """The client of the app that serves the present request."""
+    client: FluteClient = current_app.extensions["flute"]
+    return client

@@ -6,12 +6,12 @@ import json
 import re
 
 import grpc
-from flask import Response, current_app
+from flask import Response
 from flute.v1.email_pb2 import EmailContent
 
 from web.api import api, render, request
 from web.api.parse import Parser
-from web.client import FluteClient, RpcFailure
+from web.client import RpcFailure, current_client
 from web.errors import Problem, request_id
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -24,7 +24,7 @@ def send() -> Response:
     header = request.header_token()
     content, extra = _parser.parse(request.json_object())
     token = request.one_token(header, extra.get("access_token", ""))
-    email = _client().send_email(content, token, request_id())
+    email = current_client().send_email(content, token, request_id())
     return _json(render.accepted(email), 202, {"Location": f"/v1/email/{email.id}"})
 
 
@@ -35,7 +35,7 @@ def get(email_id: str) -> Response:
     if not _UUID.fullmatch(email_id):
         raise _not_found()
     try:
-        email = _client().get_email(email_id.lower(), token, request_id())
+        email = current_client().get_email(email_id.lower(), token, request_id())
     except RpcFailure as failure:
         if failure.code is grpc.StatusCode.NOT_FOUND:
             raise _not_found() from failure
@@ -46,11 +46,6 @@ def get(email_id: str) -> Response:
 def _not_found() -> Problem:
     # One answer for all cases: it tells nobody whether an id exists elsewhere or could exist at all.
     return Problem(404, "email_not_found", "There is no email with this id.")
-
-
-def _client() -> FluteClient:
-    client: FluteClient = current_app.extensions["flute"]
-    return client
 
 
 def _json(body: render.Json, status: int = 200, headers: dict[str, str] | None = None) -> Response:

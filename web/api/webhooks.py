@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
-from flask import Response, current_app
+from flask import Response
 from flask import request as flask_request
 
 from web.api import api, request
-from web.client import FluteClient, RpcFailure
+from web.client import RpcFailure, current_client
 from web.errors import Problem, request_id
 
 # The largest batch that a provider posts is below 1 MB (SendGrid); the rest is room.
@@ -24,7 +24,7 @@ def receive(provider: str, provider_account_id: str) -> Response:
     body = request.raw(MAX_BODY)
     headers = {name.lower(): value for name, value in flask_request.headers.items()}
     with _refusals():
-        _client().ingest_webhook(provider, provider_account_id, headers, body, request_id())
+        current_client().ingest_webhook(provider, provider_account_id, headers, body, request_id())
     return Response("{}", 200, mimetype="application/json")
 
 
@@ -36,13 +36,8 @@ def bounce() -> Response:
     """
     body = request.raw(MAX_BODY)
     with _refusals():
-        _client().ingest_bounce(flask_request.args.get("recipient", ""), body, request_id())
+        current_client().ingest_bounce(flask_request.args.get("recipient", ""), body, request_id())
     return Response("{}", 200, mimetype="application/json")
-
-
-def _client() -> FluteClient:
-    client: FluteClient = current_app.extensions["flute"]
-    return client
 
 
 @contextmanager
