@@ -9,6 +9,7 @@ from enum import StrEnum
 class State(StrEnum):
     """A recipient's state; see DeliveryState in the proto for each word's meaning."""
 
+    SCHEDULED = "scheduled"
     QUEUED = "queued"
     SENDING = "sending"
     SENT = "sent"
@@ -24,6 +25,7 @@ class EventType(StrEnum):
     """The words of the timeline."""
 
     ACCEPTED = "accepted"  # stored durably
+    SCHEDULED = "scheduled"  # given a time to be sent at, or another one
     ATTEMPT = "attempt"  # a call to a provider account began
     SENT = "sent"  # a provider took responsibility
     DEFERRED = "deferred"  # tried, to be tried again
@@ -46,6 +48,7 @@ FINAL = frozenset({State.DELIVERED, State.BOUNCED, State.FAILED, State.SUPPRESSE
 _PROGRESS = (
     State.SENDING,
     State.QUEUED,
+    State.SCHEDULED,
     State.DEFERRED,
     State.FAILED,
     State.BOUNCED,

@@ -11,11 +11,15 @@ import grpc
 from flute.v1.account_service_pb2_grpc import AccountServiceStub
 from flute.v1.alert_service_pb2_grpc import AlertServiceStub
 from flute.v1.api_key_service_pb2_grpc import ApiKeyServiceStub
+from flute.v1.audit_service_pb2_grpc import AuditServiceStub
 from flute.v1.email_service_pb2_grpc import EmailServiceStub
 from flute.v1.environment_service_pb2_grpc import EnvironmentServiceStub
+from flute.v1.event_service_pb2_grpc import EventServiceStub
 from flute.v1.provider_account_service_pb2_grpc import ProviderAccountServiceStub
 from flute.v1.route_service_pb2_grpc import RouteServiceStub
+from flute.v1.statistics_service_pb2_grpc import StatisticsServiceStub
 from flute.v1.suppression_service_pb2_grpc import SuppressionServiceStub
+from flute.v1.webhook_service_pb2_grpc import WebhookServiceStub
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -48,11 +52,15 @@ class Client:
         self.accounts = AccountServiceStub(self._channel)
         self.alerts = AlertServiceStub(self._channel)
         self.api_keys = ApiKeyServiceStub(self._channel)
+        self.audit = AuditServiceStub(self._channel)
         self.emails = EmailServiceStub(self._channel)
         self.environments = EnvironmentServiceStub(self._channel)
+        self.events = EventServiceStub(self._channel)
         self.provider_accounts = ProviderAccountServiceStub(self._channel)
         self.routes = RouteServiceStub(self._channel)
+        self.statistics = StatisticsServiceStub(self._channel)
         self.suppressions = SuppressionServiceStub(self._channel)
+        self.webhooks = WebhookServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self

@@ -1,9 +1,18 @@
 """The tables, one file an aggregate."""
 
 from flute_server.models.account import Account, Member, Role, User
+from flute_server.models.audit import AuditEntry
 from flute_server.models.base import AUTOCOMMIT, autocommit, db
-from flute_server.models.email import Attachment, Attempt, Email, Event, Ledger, Recipient
-from flute_server.models.environment import AmbiguityPolicy, ApiKey, DelayPolicy, Environment, Route
+from flute_server.models.email import Attachment, Attempt, Email, Event, IdempotencyKey, Ledger, Recipient
+from flute_server.models.environment import (
+    AmbiguityPolicy,
+    ApiKey,
+    DelayPolicy,
+    Environment,
+    KeyKind,
+    Route,
+    Scope,
+)
 from flute_server.models.feedback import (
     Alert,
     AlertKind,
@@ -13,6 +22,8 @@ from flute_server.models.feedback import (
     SuppressionReason,
 )
 from flute_server.models.provider_account import Breaker, Delay, ProviderAccount
+from flute_server.models.statistics import Dimension, Follower, Measure, Tally, Timing
+from flute_server.models.webhook import WebhookDelivery, WebhookDeliveryState, WebhookEndpoint, WebhookTry
 
 __all__ = [
     "AUTOCOMMIT",
@@ -23,23 +34,36 @@ __all__ = [
     "ApiKey",
     "Attachment",
     "Attempt",
+    "AuditEntry",
     "Breaker",
     "Delay",
     "DelayPolicy",
+    "Dimension",
     "Email",
     "Environment",
     "Event",
+    "Follower",
+    "IdempotencyKey",
     "Inbound",
+    "KeyKind",
     "Ledger",
+    "Measure",
     "Member",
     "ProviderAccount",
     "ProviderEvent",
     "Recipient",
     "Role",
     "Route",
+    "Scope",
     "Suppression",
     "SuppressionReason",
+    "Tally",
+    "Timing",
     "User",
+    "WebhookDelivery",
+    "WebhookDeliveryState",
+    "WebhookEndpoint",
+    "WebhookTry",
     "autocommit",
     "db",
 ]

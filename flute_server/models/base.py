@@ -7,8 +7,22 @@ from datetime import datetime
 from typing import Annotated
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Connection, DateTime, Identity, MetaData, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Identity,
+    MetaData,
+    Text,
+    Uuid,
+    cast,
+    text,
+)
+from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.types import UserDefinedType
 
 # Names that Alembic can refer to on every engine.
 NAMES = {
@@ -24,6 +38,22 @@ Serial = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary
 Time = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 Created = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))]
 Str = Annotated[str, mapped_column(Text)]
+
+
+class Xid8(UserDefinedType[str]):
+    """PostgreSQL's 64-bit transaction id, as decimal text."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
+
+    def bind_expression(self, bindvalue: BindParameter[str]) -> ColumnElement[str]:
+        return cast(bindvalue, self)
+
+
+# So that a look at the database, as for a migration, knows the type.
+PGDialect.ischema_names["xid8"] = Xid8
 
 
 class Base(DeclarativeBase):

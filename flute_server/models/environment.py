@@ -6,7 +6,18 @@ import uuid
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    false,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flute_server.models.base import Base, Created, Id, Str, Time, one_of
@@ -26,8 +37,27 @@ class DelayPolicy(StrEnum):
     RESEND = "resend"
 
 
+class KeyKind(StrEnum):
+    """What becomes of the mail that a key sends."""
+
+    LIVE = "live"
+    TEST = "test"
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    SEND = "send"
+    READ = "read"
+    MANAGE = "manage"
+
+
 class Environment(Base):
-    """A FROM domain and its settings. Times in seconds."""
+    """A FROM domain and its settings. Times in seconds.
+
+    rate_per_second, rate_burst: how much mail it takes from all keys together, null for no limit.
+    monthly_quota: mails a calendar month in UTC, null for no limit.
+    """
 
     __tablename__ = "environment"
 
@@ -40,6 +70,10 @@ class Environment(Base):
     ambiguity_wait_s: Mapped[int] = mapped_column(default=3600)
     give_up_after_s: Mapped[int] = mapped_column(default=24 * 3600)
     on_delay: Mapped[Str] = mapped_column(default=DelayPolicy.WAIT)
+    rate_per_second: Mapped[int | None]
+    rate_burst: Mapped[int | None]
+    monthly_quota: Mapped[int | None] = mapped_column(BigInteger)
+    one_click_unsubscribe: Mapped[bool] = mapped_column(default=False, server_default=false())
     create_time: Mapped[Created]
 
     __table_args__ = (
@@ -76,7 +110,10 @@ class Route(Base):
 
 
 class ApiKey(Base):
-    """A key of an environment; of its secret only the SHA-256 is kept."""
+    """A key of an environment; of its secret only the SHA-256 is kept.
+
+    rate_per_second, rate_burst: how often it may be used, null for no limit of its own.
+    """
 
     __tablename__ = "api_key"
 
@@ -88,8 +125,16 @@ class ApiKey(Base):
     create_time: Mapped[Created]
     last_used_time: Mapped[Time | None]
     revoke_time: Mapped[Time | None]
+    expire_time: Mapped[Time | None]
+    kind: Mapped[Str] = mapped_column(default=KeyKind.LIVE, server_default=KeyKind.LIVE)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql("'{send,read}'"))
+    rate_per_second: Mapped[int | None]
+    rate_burst: Mapped[int | None]
 
-    __table_args__ = (Index(None, "environment_id", "create_time", "id"),)
+    __table_args__ = (
+        CheckConstraint(one_of("kind", KeyKind), name="kind"),
+        Index(None, "environment_id", "create_time", "id"),
+    )
 
     def revoke(self, now: datetime) -> None:
         """End the key; the first end stands."""

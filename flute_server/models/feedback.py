@@ -105,6 +105,7 @@ class AlertKind(StrEnum):
     PROVIDER_ACCOUNT = "provider_account"  # credentials, billing or suspension: no mail until somebody acts
     SENDER_DOMAIN = "sender_domain"  # SPF, DKIM or DMARC of the FROM domain fail
     REVIEW = "review"  # a bounce that no rule understands
+    WEBHOOK = "webhook"  # an endpoint of the owner that takes no calls any more
 
 
 class Alert(Base):

@@ -9,7 +9,6 @@ from flute.v1.api_key_service_pb2_grpc import ApiKeyServiceServicer
 from flute_server.admin import api_keys
 from flute_server.models import ApiKey
 from flute_server.rpc.convert import timestamp
-from flute_server.rpc.principal import require_service
 
 
 class ApiKeyServicer(ApiKeyServiceServicer):
@@ -18,19 +17,16 @@ class ApiKeyServicer(ApiKeyServiceServicer):
     def CreateApiKey(
         self, request: pb.CreateApiKeyRequest, context: grpc.ServicerContext
     ) -> pb.CreateApiKeyResponse:
-        require_service()
         row, token = api_keys.create(request.environment_id, request.name)
         return pb.CreateApiKeyResponse(api_key=_key(row), access_token=token)
 
     def ListApiKeys(
         self, request: pb.ListApiKeysRequest, context: grpc.ServicerContext
     ) -> pb.ListApiKeysResponse:
-        require_service()
         rows, token = api_keys.list_page(request.environment_id, request.page_size, request.page_token)
         return pb.ListApiKeysResponse(api_keys=map(_key, rows), next_page_token=token)
 
     def RevokeApiKey(self, request: pb.RevokeApiKeyRequest, context: grpc.ServicerContext) -> pb.ApiKey:
-        require_service()
         return _key(api_keys.revoke(request.id))
 
 

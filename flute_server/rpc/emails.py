@@ -10,17 +10,24 @@ from flute.v1.email_service_pb2 import (
     ExplainEmailRequest,
     ExplainEmailResponse,
     GetEmailRequest,
+    ListEmailsRequest,
+    ListEmailsResponse,
+    PlanEmailRequest,
+    PlanEmailResponse,
     SendEmailRequest,
 )
 from flute.v1.email_service_pb2_grpc import EmailServiceServicer
 
 from flute_server.addresses import masked
+from flute_server.config import Config
 from flute_server.domain.outcome import Outcome
 from flute_server.domain.state import State
-from flute_server.errors import Unauthenticated, Unavailable
-from flute_server.models import Ledger, Recipient
+from flute_server.errors import Unavailable
+from flute_server.models import Ledger, Recipient, Scope
 from flute_server.rpc import convert
-from flute_server.rpc.principal import ANONYMOUS, current, require_sender
+from flute_server.rpc.email_lists import list_emails
+from flute_server.rpc.email_plans import plan_email
+from flute_server.rpc.principal import ANONYMOUS, current, require_scope, require_sender
 from flute_server.sending.accept import accept
 from flute_server.sending.explain import paragraphs, summary
 from flute_server.sending.story import AttemptStory, FileInfo, Moment, Story, tell
@@ -36,8 +43,8 @@ _OUTCOMES = {outcome.value: pb.Outcome.Value(f"OUTCOME_{outcome.name}") for outc
 class EmailServicer(EmailServiceServicer):
     """Accepts mail and tells what became of it."""
 
-    def __init__(self, redis_url: str) -> None:
-        self._redis_url = redis_url
+    def __init__(self, config: Config) -> None:
+        self._config = config
 
     def SendEmail(self, request: SendEmailRequest, context: grpc.ServicerContext) -> pb.Email:
         sender = require_sender(request.environment_id)
@@ -46,7 +53,7 @@ class EmailServicer(EmailServiceServicer):
             # The caller has given up and will never learn the id: better no mail than a second one.
             raise Unavailable("CALLER_GONE", "the deadline passed before the mail was stored")
         accepted = accept(sender, message)
-        wake(self._redis_url)
+        wake(self._config.redis_url)
         return pb.Email(
             id=str(accepted.id),
             environment_id=str(sender.environment_id),
@@ -61,13 +68,19 @@ class EmailServicer(EmailServiceServicer):
     def GetEmail(self, request: GetEmailRequest, context: grpc.ServicerContext) -> pb.Email:
         if current.get() is ANONYMOUS:
             return _email(tell(request.id, None, full=False), masked)
+        if sender := current.get().sender:
+            require_scope(sender, Scope.READ)
         return _email(_own_story(request.id), str)
+
+    def ListEmails(self, request: ListEmailsRequest, context: grpc.ServicerContext) -> ListEmailsResponse:
+        return list_emails(request)
+
+    def PlanEmail(self, request: PlanEmailRequest, context: grpc.ServicerContext) -> PlanEmailResponse:
+        return plan_email(request, self._config)
 
     def ExplainEmail(
         self, request: ExplainEmailRequest, context: grpc.ServicerContext
     ) -> ExplainEmailResponse:
-        if current.get() is ANONYMOUS:
-            raise Unauthenticated("NO_CREDENTIALS", "an access token is required")
         story = _own_story(request.id)
         return ExplainEmailResponse(summary=summary(story), paragraphs=paragraphs(story))
 

@@ -15,7 +15,7 @@ from flute_server.admin import environments
 from flute_server.admin.find import find
 from flute_server.models import AmbiguityPolicy, DelayPolicy, Environment
 from flute_server.rpc.convert import timestamp
-from flute_server.rpc.principal import current, require_sender, require_service
+from flute_server.rpc.principal import current, require_sender
 
 _POLICIES = {
     pb.AMBIGUITY_POLICY_UNSPECIFIED: AmbiguityPolicy.RESEND,
@@ -35,7 +35,6 @@ class EnvironmentServicer(EnvironmentServiceServicer):
     def CreateEnvironment(
         self, request: pb.CreateEnvironmentRequest, context: grpc.ServicerContext
     ) -> pb.Environment:
-        require_service()
         given = request.environment
         names = ["allow_subdomains", "on_ambiguous", "on_delay"]
         names += [name for name in ("ambiguity_wait", "give_up_after") if given.HasField(name)]
@@ -46,27 +45,22 @@ class EnvironmentServicer(EnvironmentServiceServicer):
         self, request: pb.GetEnvironmentRequest, context: grpc.ServicerContext
     ) -> pb.Environment:
         if current.get().sender:
-            require_sender(request.id)
-        else:
-            require_service()
+            return _environment(find(Environment, str(require_sender(request.id).environment_id)))
         return _environment(find(Environment, request.id))
 
     def ListEnvironments(
         self, request: pb.ListEnvironmentsRequest, context: grpc.ServicerContext
     ) -> pb.ListEnvironmentsResponse:
-        require_service()
         rows, token = environments.list_page(request.account_id, request.page_size, request.page_token)
         return pb.ListEnvironmentsResponse(environments=map(_environment, rows), next_page_token=token)
 
     def UpdateEnvironment(
         self, request: pb.UpdateEnvironmentRequest, context: grpc.ServicerContext
     ) -> pb.Environment:
-        require_service()
         settings = _settings(request.environment, request.update_mask.paths)
         return _environment(environments.update(request.environment.id, settings))
 
     def DeleteEnvironment(self, request: pb.DeleteEnvironmentRequest, context: grpc.ServicerContext) -> Empty:
-        require_service()
         environments.delete(request.id)
         return Empty()
 

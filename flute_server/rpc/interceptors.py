@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 from flask import Flask
+from flute.v1.annotations_pb2 import Access, access
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.code_pb2 import Code
@@ -20,7 +24,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from flute_server.errors import FluteError, Unavailable
-from flute_server.rpc.principal import current, identify
+from flute_server.rpc.principal import Principal, check_access, current, identify
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,7 @@ else:
 
 
 class _Around(Interceptor):
-    """Wraps the unary calls of Flute's own services."""
+    """Wraps the calls of Flute's own services, those with one answer and those with a stream of them."""
 
     def intercept_service(
         self,
@@ -46,57 +50,112 @@ class _Around(Interceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         handler = continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith("/flute."):
+        method = handler_call_details.method
+        if handler is None or not method.startswith("/flute."):
             return handler
-        behavior = handler.unary_unary
-        if behavior is None:
+        if stream := handler.unary_stream:
+            around = self.around_stream(stream, method)
+            # The pool on which gRPC runs it, so that streams do not take the threads of other calls.
+            around.experimental_thread_pool = stream.experimental_thread_pool  # type: ignore[attr-defined]
+            return grpc.unary_stream_rpc_method_handler(
+                around, handler.request_deserializer, handler.response_serializer
+            )
+        if handler.unary_unary is None:
             return handler
         return grpc.unary_unary_rpc_method_handler(
-            self.around(behavior), handler.request_deserializer, handler.response_serializer
+            self.around(handler.unary_unary, method),
+            handler.request_deserializer,
+            handler.response_serializer,
         )
 
-    def around(self, behavior: Behavior) -> Behavior:
+    def around(self, behavior: Behavior, method: str) -> Behavior:
+        raise NotImplementedError
+
+    def around_stream(self, behavior: Behavior, method: str) -> Behavior:
         raise NotImplementedError
 
 
 class ErrorInterceptor(_Around):
     """Turns every error into a google.rpc.Status with an ErrorInfo; what is unforeseen shows no detail."""
 
-    def around(self, behavior: Behavior) -> Behavior:
+    def around(self, behavior: Behavior, method: str) -> Behavior:
         def call(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401  any message
-            try:
+            with _told(context):
                 return behavior(request, context)
-            except FluteError as error:
-                _abort(context, error)
-            except (OperationalError, PoolTimeoutError) as error:
-                log.error("request %s: the database does not answer: %s", request_id(context), error)
-                text = "the database does not answer; try again"
-                _abort(context, Unavailable("DATABASE_AWAY", text))
-            except Exception:
-                log.exception("request %s failed unforeseen", request_id(context))
-                _abort_internal(context)
+
+        return call
+
+    def around_stream(self, behavior: Behavior, method: str) -> Behavior:
+        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ANN401
+            with _told(context):
+                yield from behavior(request, context)
 
         return call
 
 
-class SessionInterceptor(_Around):
-    """Gives every call an app context, hence a database session, and says who calls."""
+@contextmanager
+def _told(context: grpc.ServicerContext) -> Iterator[None]:
+    """What goes wrong inside this block is told to the caller."""
+    try:
+        yield
+    except FluteError as error:
+        _abort(context, error)
+    except (OperationalError, PoolTimeoutError) as error:
+        log.error("request %s: the database does not answer: %s", request_id(context), error)
+        text = "the database does not answer; try again"
+        _abort(context, Unavailable("DATABASE_AWAY", text))
+    except Exception:
+        log.exception("request %s failed unforeseen", request_id(context))
+        _abort_internal(context)
 
-    def __init__(self, app: Flask, service_token: str) -> None:
+
+class SessionInterceptor(_Around):
+    """Says who calls, whether they may, and gives the call an app context, hence a database session.
+
+    A stream gets no session, which it would hold for hours: it opens one for each look.
+    """
+
+    def __init__(self, app: Flask, service_token: str, services: Iterable[ModuleType]) -> None:
         self._app = app
         self._service_token = service_token
+        self._access = dict(_accesses(services))
 
-    def around(self, behavior: Behavior) -> Behavior:
+    def around(self, behavior: Behavior, method: str) -> Behavior:
         def call(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401  any message
             with self._app.app_context():
-                caller = identify(context.invocation_metadata(), self._service_token)
-                token = current.set(caller)
+                token = current.set(self._caller(context, method))
                 try:
                     return behavior(request, context)
                 finally:
                     current.reset(token)
 
         return call
+
+    def around_stream(self, behavior: Behavior, method: str) -> Behavior:
+        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ANN401
+            with self._app.app_context():
+                caller = self._caller(context, method)
+            # gRPC may ask for each answer on another thread.
+            own = copy_context()
+            own.run(current.set, caller)
+            answers = iter(own.run(behavior, request, context))
+            while (answer := own.run(next, answers, None)) is not None:
+                yield answer
+
+        return call
+
+    def _caller(self, context: grpc.ServicerContext, method: str) -> Principal:
+        caller = identify(context.invocation_metadata(), self._service_token, request_id(context))
+        check_access(caller, self._access[method])
+        return caller
+
+
+def _accesses(services: Iterable[ModuleType]) -> Iterator[tuple[str, Access.ValueType]]:
+    """Who may call what, as the contract says."""
+    for module in services:
+        for service in module.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                yield f"/{service.full_name}/{method.name}", method.GetOptions().Extensions[access]
 
 
 def request_id(context: grpc.ServicerContext) -> str:

@@ -14,7 +14,6 @@ from flute_server.models import ProviderAccount, db
 from flute_server.providers.base import Field, Provider
 from flute_server.providers.registry import PROVIDERS
 from flute_server.rpc.convert import timestamp
-from flute_server.rpc.principal import require_service
 from flute_server.sending import health
 
 
@@ -27,13 +26,11 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     def ListProviders(
         self, request: pb.ListProvidersRequest, context: grpc.ServicerContext
     ) -> pb.ListProvidersResponse:
-        require_service()
         return pb.ListProvidersResponse(providers=map(_provider, PROVIDERS.values()))
 
     def CreateProviderAccount(
         self, request: pb.CreateProviderAccountRequest, context: grpc.ServicerContext
     ) -> pb.ProviderAccount:
-        require_service()
         given = request.provider_account
         row = provider_accounts.create(
             self._config, given.account_id, given.provider, given.name, given.credentials
@@ -43,13 +40,11 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     def GetProviderAccount(
         self, request: pb.GetProviderAccountRequest, context: grpc.ServicerContext
     ) -> pb.ProviderAccount:
-        require_service()
         return self._shown(find(ProviderAccount, request.id))
 
     def ListProviderAccounts(
         self, request: pb.ListProviderAccountsRequest, context: grpc.ServicerContext
     ) -> pb.ListProviderAccountsResponse:
-        require_service()
         rows, token = provider_accounts.list_page(request.account_id, request.page_size, request.page_token)
         return pb.ListProviderAccountsResponse(
             provider_accounts=map(self._shown, rows), next_page_token=token
@@ -58,7 +53,6 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     def UpdateProviderAccount(
         self, request: pb.UpdateProviderAccountRequest, context: grpc.ServicerContext
     ) -> pb.ProviderAccount:
-        require_service()
         given = request.provider_account
         row = provider_accounts.update(self._config, given.id, given.name, given.credentials)
         health.reset(row.id)
@@ -68,14 +62,12 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     def DeleteProviderAccount(
         self, request: pb.DeleteProviderAccountRequest, context: grpc.ServicerContext
     ) -> Empty:
-        require_service()
         provider_accounts.delete(request.id)
         return Empty()
 
     def VerifyProviderAccount(
         self, request: pb.VerifyProviderAccountRequest, context: grpc.ServicerContext
     ) -> pb.VerifyProviderAccountResponse:
-        require_service()
         check = provider_accounts.verify(self._config, request.id)
         if check.ok:
             health.reset(find(ProviderAccount, request.id).id)
@@ -85,7 +77,6 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     def ResetProviderAccount(
         self, request: pb.ResetProviderAccountRequest, context: grpc.ServicerContext
     ) -> pb.ProviderAccount:
-        require_service()
         row = find(ProviderAccount, request.id)
         health.reset(row.id)
         db.session.commit()

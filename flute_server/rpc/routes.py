@@ -9,7 +9,6 @@ from google.protobuf.empty_pb2 import Empty
 
 from flute_server.admin import routes
 from flute_server.models import Route
-from flute_server.rpc.principal import require_service
 
 _SETTINGS = ("position", "weight", "disabled", "max_per_second", "max_per_day", "authenticated")
 
@@ -18,7 +17,6 @@ class RouteServicer(RouteServiceServicer):
     """The order in which an environment tries its provider accounts."""
 
     def CreateRoute(self, request: pb.CreateRouteRequest, context: grpc.ServicerContext) -> pb.Route:
-        require_service()
         given = request.route
         settings = {name: getattr(given, name) for name in _SETTINGS}
         row = routes.create(given.environment_id, given.provider_account_id, settings)
@@ -27,17 +25,14 @@ class RouteServicer(RouteServiceServicer):
     def ListRoutes(
         self, request: pb.ListRoutesRequest, context: grpc.ServicerContext
     ) -> pb.ListRoutesResponse:
-        require_service()
         return pb.ListRoutesResponse(routes=map(_route, routes.list_all(request.environment_id)))
 
     def UpdateRoute(self, request: pb.UpdateRouteRequest, context: grpc.ServicerContext) -> pb.Route:
-        require_service()
         paths = request.update_mask.paths
         settings = {path: getattr(request.route, path, 0) for path in paths}
         return _route(routes.update(request.route.id, settings))
 
     def DeleteRoute(self, request: pb.DeleteRouteRequest, context: grpc.ServicerContext) -> Empty:
-        require_service()
         routes.delete(request.id)
         return Empty()
 

@@ -16,6 +16,8 @@ from flute.v1 import (
     alert_service_pb2_grpc,
     api_key_service_pb2,
     api_key_service_pb2_grpc,
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     email_service_pb2,
     email_service_pb2_grpc,
     environment_service_pb2,
@@ -26,8 +28,12 @@ from flute.v1 import (
     provider_account_service_pb2_grpc,
     route_service_pb2,
     route_service_pb2_grpc,
+    statistics_service_pb2,
+    statistics_service_pb2_grpc,
     suppression_service_pb2,
     suppression_service_pb2_grpc,
+    webhook_service_pb2,
+    webhook_service_pb2_grpc,
 )
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -37,13 +43,16 @@ from flute_server.config import Config, ConfigError
 from flute_server.rpc.accounts import AccountServicer
 from flute_server.rpc.alerts import AlertServicer
 from flute_server.rpc.api_keys import ApiKeyServicer
+from flute_server.rpc.audit import AuditServicer
 from flute_server.rpc.emails import EmailServicer
 from flute_server.rpc.environments import EnvironmentServicer
 from flute_server.rpc.events import EventServicer
 from flute_server.rpc.interceptors import ErrorInterceptor, SessionInterceptor
 from flute_server.rpc.provider_accounts import ProviderAccountServicer
 from flute_server.rpc.routes import RouteServicer
+from flute_server.rpc.statistics import StatisticsServicer
 from flute_server.rpc.suppressions import SuppressionServicer
+from flute_server.rpc.webhooks import WebhookServicer
 from flute_server.vault import vault
 
 log = logging.getLogger(__name__)
@@ -52,12 +61,15 @@ SERVICES = (
     account_service_pb2,
     alert_service_pb2,
     api_key_service_pb2,
+    audit_service_pb2,
     email_service_pb2,
     environment_service_pb2,
     event_service_pb2,
     provider_account_service_pb2,
     route_service_pb2,
+    statistics_service_pb2,
     suppression_service_pb2,
+    webhook_service_pb2,
 )
 # A mail of MAX_CONTENT_BYTES with its envelope; gRPC's own default is 4 MB.
 MAX_MESSAGE_BYTES = 40 * 1024 * 1024
@@ -84,7 +96,7 @@ def build(config: Config) -> tuple[grpc.Server, health.HealthServicer]:
     app = create_app(config)
     server = grpc.server(
         futures.ThreadPoolExecutor(config.grpc_threads, "rpc"),
-        interceptors=[ErrorInterceptor(), SessionInterceptor(app, config.service_token)],
+        interceptors=[ErrorInterceptor(), SessionInterceptor(app, config.service_token, SERVICES)],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -93,14 +105,17 @@ def build(config: Config) -> tuple[grpc.Server, health.HealthServicer]:
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(), server)
     alert_service_pb2_grpc.add_AlertServiceServicer_to_server(AlertServicer(), server)
     api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyServicer(), server)
-    email_service_pb2_grpc.add_EmailServiceServicer_to_server(EmailServicer(config.redis_url), server)
+    email_service_pb2_grpc.add_EmailServiceServicer_to_server(EmailServicer(config), server)
     environment_service_pb2_grpc.add_EnvironmentServiceServicer_to_server(EnvironmentServicer(), server)
     event_service_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(config), server)
     provider_account_service_pb2_grpc.add_ProviderAccountServiceServicer_to_server(
         ProviderAccountServicer(config), server
     )
     route_service_pb2_grpc.add_RouteServiceServicer_to_server(RouteServicer(), server)
-    suppression_service_pb2_grpc.add_SuppressionServiceServicer_to_server(SuppressionServicer(), server)
+    suppression_service_pb2_grpc.add_SuppressionServiceServicer_to_server(SuppressionServicer(config), server)
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(), server)
+    statistics_service_pb2_grpc.add_StatisticsServiceServicer_to_server(StatisticsServicer(), server)
+    webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(WebhookServicer(config), server)
     return server, _describe(server)
 
 

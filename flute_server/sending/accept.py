@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from flute_server import addresses
 from flute_server.domain.message import Message, RecipientKind
+from flute_server.domain.terms import terms
 from flute_server.domain.validation import faults
 from flute_server.errors import FailedPrecondition, PermissionDenied, Violation, invalid
 from flute_server.models import autocommit
@@ -56,11 +57,15 @@ def _check_domain(sender: Sender, domain: str) -> None:
 # One statement is one round trip and one transaction, which is what accepting mostly costs.
 _STORE = """
 WITH stored AS (
-    INSERT INTO email (id, environment_id, create_time, due_time, lease, round, content, has_attachments)
-    VALUES (%(id)s, %(environment_id)s, %(now)s, %(now)s, 0, 0, %(content)s::jsonb, %(has_attachments)s)
+    INSERT INTO email
+        (id, environment_id, create_time, due_time, lease, round, content, has_attachments, terms)
+    VALUES (
+        %(id)s, %(environment_id)s, %(now)s, %(now)s, 0, 0, %(content)s::jsonb, %(has_attachments)s,
+        %(terms)s::text[]
+    )
 ), addressed AS (
-    INSERT INTO recipient (email_id, kind, address, name, state, update_time)
-    SELECT %(id)s, kind, address, name, 'queued', %(now)s
+    INSERT INTO recipient (email_id, environment_id, email_time, kind, address, name, state, update_time)
+    SELECT %(id)s, %(environment_id)s, %(now)s, kind, address, name, 'queued', %(now)s
     FROM unnest(%(kinds)s::text[], %(addresses)s::text[], %(names)s::text[]) WITH ORDINALITY
         AS given (kind, address, name, place)
     ORDER BY place
@@ -71,7 +76,8 @@ WITH stored AS (
         %(filenames)s::text[], %(content_types)s::text[], %(content_ids)s::text[], %(files)s::bytea[]
     ) WITH ORDINALITY AS given (filename, content_type, content_id, content, place)
 )
-INSERT INTO event (email_id, type, time, text) VALUES (%(id)s, 'accepted', %(now)s, 'accepted and stored')
+INSERT INTO event (email_id, environment_id, type, time, text)
+VALUES (%(id)s, %(environment_id)s, 'accepted', %(now)s, 'accepted and stored')
 """
 
 
@@ -88,6 +94,7 @@ def _store(environment_id: uuid.UUID, message: Message) -> Accepted:
         "now": now,
         "content": json.dumps(packed(message)),
         "has_attachments": bool(message.attachments),
+        "terms": terms(message),
         "kinds": [str(kind) for kind, _ in addressees],
         "addresses": [address.email for _, address in addressees],
         "names": [address.name for _, address in addressees],

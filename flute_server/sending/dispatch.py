@@ -130,6 +130,8 @@ class Dispatcher:
             {
                 "id": attempt_id,
                 "email_id": task.email_id,
+                "environment_id": task.environment_id,
+                "email_time": task.create_time,
                 "provider_account_id": chosen.account_id,
                 "round": task.round,
                 "start_time": writes.now,

@@ -148,6 +148,7 @@ class Writes:
 
     def flush(self) -> None:
         """Write everything into the session's transaction, and begin with empty lists."""
+        self._place_events()
         # On the connection, since these are statements over rows and not objects that the ORM would track.
         connection = db.session.connection()
         for statement, rows in (
@@ -168,6 +169,17 @@ class Writes:
         for rows in (self.moves, self.events, self.hurried):
             rows.clear()
         self.due.clear()
+
+    def _place_events(self) -> None:
+        """Name the environment of each event, by which events are listed."""
+        if not self.events:
+            return
+        query = select(Email.id, Email.environment_id).where(
+            Email.id.in_({e["email_id"] for e in self.events})
+        )
+        environments = {id_: environment_id for id_, environment_id in db.session.execute(query)}
+        for event in self.events:
+            event["environment_id"] = environments[event["email_id"]]
 
 
 def still_ours(claims: Collection[tuple[uuid.UUID, int]]) -> dict[uuid.UUID, datetime | None]:

@@ -57,13 +57,15 @@ WITH mail AS (
     SELECT gen_random_uuid(), %(environment)s, now(), 1, 0, '{}', false FROM generate_series(1, %(mails)s)
     RETURNING id
 ), addressed AS (
-    INSERT INTO recipient (email_id, kind, address, name, state, update_time)
-    SELECT id, 'to', substr(md5(random()::text), 1, 12) || '@d' || floor(random() * 20) || '.example', '',
-        'sent', now()
+    INSERT INTO recipient (email_id, environment_id, email_time, kind, address, name, state, update_time)
+    SELECT id, %(environment)s, now(), 'to',
+        substr(md5(random()::text), 1, 12) || '@d' || floor(random() * 20) || '.example', '', 'sent', now()
     FROM mail RETURNING id, email_id, address
 ), tried AS (
-    INSERT INTO attempt (id, email_id, provider_account_id, round, start_time, end_time, candidates)
-    SELECT gen_random_uuid(), email_id, %(account)s, 0, now(), now(), '[]' FROM addressed
+    INSERT INTO attempt (id, email_id, environment_id, email_time, provider_account_id, round, start_time,
+        end_time, candidates)
+    SELECT gen_random_uuid(), email_id, %(environment)s, now(), %(account)s, 0, now(), now(), '[]'
+    FROM addressed
     RETURNING id, email_id
 ), entered AS (
     INSERT INTO ledger (attempt_id, recipient_id, outcome, error, status, code, text, provider_message_id)
@@ -298,8 +300,10 @@ _QUEUE = text(
                 'text', repeat('How are you? ', 40)), false
         FROM generate_series(1, :mails) RETURNING id
     )
-    INSERT INTO recipient (email_id, kind, address, name, state, update_time)
-    SELECT id, 'to', substr(md5(random()::text), 1, 12) || '@example.com', '', 'queued', now() FROM mail
+    INSERT INTO recipient (email_id, environment_id, email_time, kind, address, name, state, update_time)
+    SELECT id, :environment, now(), 'to', substr(md5(random()::text), 1, 12) || '@example.com', '', 'queued',
+        now()
+    FROM mail
     """
 )
 

@@ -98,12 +98,17 @@ _FILL = text(
         SELECT gen_random_uuid(), :environment, now() - n * :step * interval '1 second', 1, 0, '{}', false
         FROM generate_series(1, :mails) n RETURNING id, create_time
     ), addressed AS (
-        INSERT INTO recipient (email_id, kind, address, name, state, update_time)
-        SELECT id, 'to', 'a@d' || floor(random() * 50) || '.example', '', 'sent', create_time FROM mail
+        INSERT INTO recipient (email_id, environment_id, email_time, kind, address, name, state, update_time)
+        SELECT id, :environment, create_time, 'to', 'a@d' || floor(random() * 50) || '.example', '', 'sent',
+            create_time
+        FROM mail
         RETURNING id, email_id, update_time
     ), tried AS (
-        INSERT INTO attempt (id, email_id, provider_account_id, round, start_time, end_time, candidates)
-        SELECT gen_random_uuid(), email_id, :account, 0, update_time, update_time, '[]' FROM addressed
+        INSERT INTO attempt (id, email_id, environment_id, email_time, provider_account_id, round, start_time,
+            end_time, candidates)
+        SELECT gen_random_uuid(), email_id, :environment, update_time, :account, 0, update_time, update_time,
+            '[]'
+        FROM addressed
         RETURNING id, email_id
     )
     INSERT INTO ledger

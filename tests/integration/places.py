@@ -111,13 +111,23 @@ class Place:
         )
         db.session.add(email)
         db.session.flush()
-        recipient = Recipient(email_id=email.id, kind="to", address=to, name="", state=state)
+        recipient = Recipient(
+            email_id=email.id,
+            environment_id=self.environment_id,
+            email_time=email.create_time,
+            kind="to",
+            address=to,
+            name="",
+            state=state,
+        )
         db.session.add(recipient)
         db.session.flush()
         if age is not None:
             attempt = Attempt(
                 id=uuid.uuid4(),
                 email_id=email.id,
+                environment_id=self.environment_id,
+                email_time=email.create_time,
                 provider_account_id=self.accounts[0],
                 round=0,
                 start_time=now - age,

@@ -24,6 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from web.errors import FieldError, Problem, escape
 
@@ -146,6 +147,8 @@ def _reader(field: FieldDescriptor) -> _Reader:
 
 def _single(field: FieldDescriptor) -> _Reader:
     """The reader of one value. A kind that is missing here fails at import, not in a request."""
+    if field.message_type is not None and field.message_type.full_name == "google.protobuf.Timestamp":
+        return _timestamp
     if field.message_type is not None:
         return _nested(_table(field.message_type.fields))
     return {
@@ -217,6 +220,18 @@ def _boolean(value: object, at: str, step: str | int, problems: _Problems) -> bo
         problems.report(_pointer(at, step), "wrong_type", f"expected true or false, got {_kind(value)}")
         return False
     return value
+
+
+def _timestamp(value: object, at: str, step: str | int, problems: _Problems) -> Timestamp | None:
+    text = _string(value, at, step, problems)
+    time = Timestamp()
+    try:
+        time.FromJsonString(text)
+    except ValueError:
+        advice = "expected a time like 2026-11-22T17:00:00Z or 2026-11-22T18:00:00+01:00 (RFC 3339)"
+        problems.report(_pointer(at, step), "invalid_time", advice)
+        return None
+    return time
 
 
 def _bytes(value: object, at: str, step: str | int, problems: _Problems) -> bytes:

@@ -87,5 +87,6 @@ def test_every_state_has_a_public_word() -> None:
         render.accepted(Email(state=value))["status"] for value in email_pb2.DeliveryState.values() if value
     }
     assert words == {
-        "queued", "sending", "sent", "deferred", "delivered", "bounced", "failed", "suppressed", "canceled",
+        "queued", "sending", "sent", "deferred", "delivered", "bounced", "failed", "suppressed",
+        "canceled", "scheduled",
     }  # fmt: skip

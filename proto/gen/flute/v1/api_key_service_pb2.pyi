@@ -4,10 +4,13 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from flute.v1 import limit_pb2 as _limit_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +21,58 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ApiKeyKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ApiKeyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ApiKeyKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    API_KEY_KIND_UNSPECIFIED: _ApiKeyKind.ValueType  # 0
+    """Takes the default, LIVE."""
+    API_KEY_KIND_LIVE: _ApiKeyKind.ValueType  # 1
+    """It goes out."""
+    API_KEY_KIND_TEST: _ApiKeyKind.ValueType  # 2
+    """It is accepted, routed and shown like any other, but no provider is called: its events are simulated."""
+
+class ApiKeyKind(_ApiKeyKind, metaclass=_ApiKeyKindEnumTypeWrapper):
+    """What becomes of the mail that a key sends."""
+
+API_KEY_KIND_UNSPECIFIED: ApiKeyKind.ValueType  # 0
+"""Takes the default, LIVE."""
+API_KEY_KIND_LIVE: ApiKeyKind.ValueType  # 1
+"""It goes out."""
+API_KEY_KIND_TEST: ApiKeyKind.ValueType  # 2
+"""It is accepted, routed and shown like any other, but no provider is called: its events are simulated."""
+Global___ApiKeyKind: _TypeAlias = ApiKeyKind  # noqa: Y015
+
+class _ApiKeyScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ApiKeyScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ApiKeyScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    API_KEY_SCOPE_UNSPECIFIED: _ApiKeyScope.ValueType  # 0
+    """Never sent."""
+    API_KEY_SCOPE_SEND: _ApiKeyScope.ValueType  # 1
+    """Send, cancel, reschedule and resend mail."""
+    API_KEY_SCOPE_READ: _ApiKeyScope.ValueType  # 2
+    """Read mails, events, statistics, suppressions and webhook endpoints."""
+    API_KEY_SCOPE_MANAGE: _ApiKeyScope.ValueType  # 3
+    """Change suppressions and webhook endpoints."""
+
+class ApiKeyScope(_ApiKeyScope, metaclass=_ApiKeyScopeEnumTypeWrapper):
+    """What a key may do."""
+
+API_KEY_SCOPE_UNSPECIFIED: ApiKeyScope.ValueType  # 0
+"""Never sent."""
+API_KEY_SCOPE_SEND: ApiKeyScope.ValueType  # 1
+"""Send, cancel, reschedule and resend mail."""
+API_KEY_SCOPE_READ: ApiKeyScope.ValueType  # 2
+"""Read mails, events, statistics, suppressions and webhook endpoints."""
+API_KEY_SCOPE_MANAGE: ApiKeyScope.ValueType  # 3
+"""Change suppressions and webhook endpoints."""
+Global___ApiKeyScope: _TypeAlias = ApiKeyScope  # noqa: Y015
 
 @_typing.final
 class ApiKey(_message.Message):
@@ -32,6 +87,10 @@ class ApiKey(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     LAST_USED_TIME_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     environment_id: _builtins.str
@@ -40,6 +99,8 @@ class ApiKey(_message.Message):
     """What people call it."""
     hint: _builtins.str
     """The first characters of the secret, to tell keys apart."""
+    kind: Global___ApiKeyKind.ValueType
+    """Live or test."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -52,6 +113,18 @@ class ApiKey(_message.Message):
     def revoke_time(self) -> _timestamp_pb2.Timestamp:
         """When it was revoked; absent while it works."""
 
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[Global___ApiKeyScope.ValueType]:
+        """What it may do."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends by itself; absent if it does not."""
+
+    @_builtins.property
+    def rate_limit(self) -> _limit_pb2.RateLimit:
+        """How often it may be used; absent for no limit of its own."""
+
     def __init__(
         self,
         *,
@@ -62,10 +135,14 @@ class ApiKey(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         last_used_time: _timestamp_pb2.Timestamp | None = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___ApiKeyKind.ValueType = ...,
+        scopes: _abc.Iterable[Global___ApiKeyScope.ValueType] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        rate_limit: _limit_pb2.RateLimit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_used_time", b"last_used_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_used_time", b"last_used_time", "rate_limit", b"rate_limit", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "environment_id", b"environment_id", "hint", b"hint", "id", b"id", "last_used_time", b"last_used_time", "name", b"name", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "environment_id", b"environment_id", "expire_time", b"expire_time", "hint", b"hint", "id", b"id", "kind", b"kind", "last_used_time", b"last_used_time", "name", b"name", "rate_limit", b"rate_limit", "revoke_time", b"revoke_time", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -79,19 +156,41 @@ class CreateApiKeyRequest(_message.Message):
 
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     """The environment."""
     name: _builtins.str
     """What people call it."""
+    kind: Global___ApiKeyKind.ValueType
+    """Live or test."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[Global___ApiKeyScope.ValueType]:
+        """What it may do; empty for send and read."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends by itself; absent for never."""
+
+    @_builtins.property
+    def rate_limit(self) -> _limit_pb2.RateLimit:
+        """How often it may be used; absent for no limit of its own."""
+
     def __init__(
         self,
         *,
         environment_id: _builtins.str = ...,
         name: _builtins.str = ...,
+        kind: Global___ApiKeyKind.ValueType = ...,
+        scopes: _abc.Iterable[Global___ApiKeyScope.ValueType] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        rate_limit: _limit_pb2.RateLimit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "rate_limit", b"rate_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "expire_time", b"expire_time", "kind", b"kind", "name", b"name", "rate_limit", b"rate_limit", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,3 +303,31 @@ class RevokeApiKeyRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeApiKeyRequest: _TypeAlias = RevokeApiKeyRequest  # noqa: Y015
+
+@_typing.final
+class RotateApiKeyRequest(_message.Message):
+    """Request of RotateApiKey."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id of the key that is to be replaced."""
+    @_builtins.property
+    def overlap(self) -> _duration_pb2.Duration:
+        """How long it still works; up to 30 days, default 24 hours. Zero ends it at once."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        overlap: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overlap", b"overlap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "overlap", b"overlap"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateApiKeyRequest: _TypeAlias = RotateApiKeyRequest  # noqa: Y015

@@ -39,6 +39,8 @@ class ApiKeyServiceStub:
     """An environment's keys, oldest first, revoked ones included."""
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_service_pb2.RevokeApiKeyRequest, _api_key_service_pb2.ApiKey]
     """Ends a key at once and for good."""
+    RotateApiKey: _grpc.UnaryUnaryMultiCallable[_api_key_service_pb2.RotateApiKeyRequest, _api_key_service_pb2.CreateApiKeyResponse]
+    """Creates a key that may do the same, and ends the old one when the overlap is over."""
 
 @_typing.type_check_only
 class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
@@ -51,6 +53,8 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     """An environment's keys, oldest first, revoked ones included."""
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_api_key_service_pb2.RevokeApiKeyRequest, _api_key_service_pb2.ApiKey]  # type: ignore[assignment]
     """Ends a key at once and for good."""
+    RotateApiKey: _aio.UnaryUnaryMultiCallable[_api_key_service_pb2.RotateApiKeyRequest, _api_key_service_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
+    """Creates a key that may do the same, and ends the old one when the overlap is over."""
 
 class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     """The keys with which apps send. Callers: the service token."""
@@ -78,5 +82,13 @@ class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_api_key_service_pb2.ApiKey, _abc.Awaitable[_api_key_service_pb2.ApiKey]]:
         """Ends a key at once and for good."""
+
+    @_abc_1.abstractmethod
+    def RotateApiKey(
+        self,
+        request: _api_key_service_pb2.RotateApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_api_key_service_pb2.CreateApiKeyResponse, _abc.Awaitable[_api_key_service_pb2.CreateApiKeyResponse]]:
+        """Creates a key that may do the same, and ends the old one when the overlap is over."""
 
 def add_ApiKeyServiceServicer_to_server(servicer: ApiKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x66lute/v1/email.proto\x12\x08\x66lute.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n\x07\x41\x64\x64ress\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"Y\n\nAttachment\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x12\n\ncontent_id\x18\x04 \x01(\t\"\x92\x04\n\x0c\x45mailContent\x12\x1f\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x11.flute.v1.Address\x12\x1d\n\x02to\x18\x02 \x03(\x0b\x32\x11.flute.v1.Address\x12\x1d\n\x02\x63\x63\x18\x03 \x03(\x0b\x32\x11.flute.v1.Address\x12\x1e\n\x03\x62\x63\x63\x18\x04 \x03(\x0b\x32\x11.flute.v1.Address\x12#\n\x08reply_to\x18\x05 \x03(\x0b\x32\x11.flute.v1.Address\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x0c\n\x04html\x18\x08 \x01(\t\x12\x34\n\x07headers\x18\t \x03(\x0b\x32#.flute.v1.EmailContent.HeadersEntry\x12)\n\x0b\x61ttachments\x18\n \x03(\x0b\x32\x14.flute.v1.Attachment\x12\x0c\n\x04tags\x18\x0b \x03(\t\x12\x36\n\x08metadata\x18\x0c \x03(\x0b\x32$.flute.v1.EmailContent.MetadataEntry\x12\x13\n\x0btrack_opens\x18\r \x01(\x08\x12\x14\n\x0ctrack_clicks\x18\x0e \x01(\x08\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa8\x01\n\tRecipient\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.flute.v1.RecipientKind\x12&\n\x05state\x18\x04 \x01(\x0e\x32\x17.flute.v1.DeliveryState\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\rAttemptResult\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\"\n\x07outcome\x18\x02 \x01(\x0e\x32\x11.flute.v1.Outcome\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x1b\n\x13provider_message_id\x18\x07 \x01(\t\"E\n\tCandidate\x12\x18\n\x10provider_account\x18\x01 \x01(\t\x12\x0e\n\x06\x63hosen\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xf1\x01\n\x07\x41ttempt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x18\n\x10provider_account\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x07results\x18\x06 \x03(\x0b\x32\x17.flute.v1.AttemptResult\x12\'\n\ncandidates\x18\x07 \x03(\x0b\x32\x13.flute.v1.Candidate\"\x8e\x01\n\x05\x45vent\x12\x0c\n\x04type\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x18\n\x10provider_account\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x12\n\nattempt_id\x18\x06 \x01(\t\"Z\n\x0e\x41ttachmentInfo\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\ncontent_id\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\"\x82\x03\n\x05\x45mail\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.flute.v1.DeliveryState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\nrecipients\x18\x06 \x03(\x0b\x32\x13.flute.v1.Recipient\x12#\n\x08\x61ttempts\x18\x07 \x03(\x0b\x32\x11.flute.v1.Attempt\x12\x1f\n\x06\x65vents\x18\x08 \x03(\x0b\x32\x0f.flute.v1.Event\x12\'\n\x07\x63ontent\x18\t \x01(\x0b\x32\x16.flute.v1.EmailContent\x12-\n\x0b\x61ttachments\x18\n \x03(\x0b\x32\x18.flute.v1.AttachmentInfo*u\n\rRecipientKind\x12\x1e\n\x1aRECIPIENT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11RECIPIENT_KIND_TO\x10\x01\x12\x15\n\x11RECIPIENT_KIND_CC\x10\x02\x12\x16\n\x12RECIPIENT_KIND_BCC\x10\x03*\xad\x02\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45LIVERY_STATE_QUEUED\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_SENDING\x10\x02\x12\x17\n\x13\x44\x45LIVERY_STATE_SENT\x10\x03\x12\x1b\n\x17\x44\x45LIVERY_STATE_DEFERRED\x10\x04\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x05\x12\x1a\n\x16\x44\x45LIVERY_STATE_BOUNCED\x10\x06\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x07\x12\x1d\n\x19\x44\x45LIVERY_STATE_SUPPRESSED\x10\x08\x12\x1b\n\x17\x44\x45LIVERY_STATE_CANCELED\x10\t*z\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ACCEPTED\x10\x01\x12\x14\n\x10OUTCOME_NOT_SENT\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x15\n\x11OUTCOME_AMBIGUOUS\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x66lute/v1/email.proto\x12\x08\x66lute.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n\x07\x41\x64\x64ress\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"Y\n\nAttachment\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x12\n\ncontent_id\x18\x04 \x01(\t\"\xbf\x04\n\x0c\x45mailContent\x12\x1f\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x11.flute.v1.Address\x12\x1d\n\x02to\x18\x02 \x03(\x0b\x32\x11.flute.v1.Address\x12\x1d\n\x02\x63\x63\x18\x03 \x03(\x0b\x32\x11.flute.v1.Address\x12\x1e\n\x03\x62\x63\x63\x18\x04 \x03(\x0b\x32\x11.flute.v1.Address\x12#\n\x08reply_to\x18\x05 \x03(\x0b\x32\x11.flute.v1.Address\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x0c\n\x04html\x18\x08 \x01(\t\x12\x34\n\x07headers\x18\t \x03(\x0b\x32#.flute.v1.EmailContent.HeadersEntry\x12)\n\x0b\x61ttachments\x18\n \x03(\x0b\x32\x14.flute.v1.Attachment\x12\x0c\n\x04tags\x18\x0b \x03(\t\x12\x36\n\x08metadata\x18\x0c \x03(\x0b\x32$.flute.v1.EmailContent.MetadataEntry\x12\x13\n\x0btrack_opens\x18\r \x01(\x08\x12\x14\n\x0ctrack_clicks\x18\x0e \x01(\x08\x12+\n\x07send_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa8\x01\n\tRecipient\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.flute.v1.RecipientKind\x12&\n\x05state\x18\x04 \x01(\x0e\x32\x17.flute.v1.DeliveryState\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\rAttemptResult\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\"\n\x07outcome\x18\x02 \x01(\x0e\x32\x11.flute.v1.Outcome\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x1b\n\x13provider_message_id\x18\x07 \x01(\t\"E\n\tCandidate\x12\x18\n\x10provider_account\x18\x01 \x01(\t\x12\x0e\n\x06\x63hosen\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xf1\x01\n\x07\x41ttempt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x18\n\x10provider_account\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x07results\x18\x06 \x03(\x0b\x32\x17.flute.v1.AttemptResult\x12\'\n\ncandidates\x18\x07 \x03(\x0b\x32\x13.flute.v1.Candidate\"\xac\x01\n\x05\x45vent\x12\x0c\n\x04type\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x18\n\x10provider_account\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x12\n\nattempt_id\x18\x06 \x01(\t\x12\n\n\x02id\x18\x07 \x01(\t\x12\x10\n\x08\x65mail_id\x18\x08 \x01(\t\"Z\n\x0e\x41ttachmentInfo\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\ncontent_id\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\"\xa5\x03\n\x05\x45mail\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.flute.v1.DeliveryState\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\nrecipients\x18\x06 \x03(\x0b\x32\x13.flute.v1.Recipient\x12#\n\x08\x61ttempts\x18\x07 \x03(\x0b\x32\x11.flute.v1.Attempt\x12\x1f\n\x06\x65vents\x18\x08 \x03(\x0b\x32\x0f.flute.v1.Event\x12\'\n\x07\x63ontent\x18\t \x01(\x0b\x32\x16.flute.v1.EmailContent\x12-\n\x0b\x61ttachments\x18\n \x03(\x0b\x32\x18.flute.v1.AttachmentInfo\x12\x0c\n\x04test\x18\x0b \x01(\x08\x12\x13\n\x0bresent_from\x18\x0c \x01(\t\"\xb2\x02\n\x0c\x45mailSummary\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.flute.v1.DeliveryState\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07send_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x04\x66rom\x18\x05 \x01(\x0b\x32\x11.flute.v1.Address\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\'\n\nrecipients\x18\x07 \x03(\x0b\x32\x13.flute.v1.Recipient\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12\x19\n\x11provider_accounts\x18\t \x03(\t\x12\x0c\n\x04test\x18\n \x01(\x08\"O\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12&\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x16.flute.v1.FieldProblem\"-\n\x0c\x46ieldProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t*u\n\rRecipientKind\x12\x1e\n\x1aRECIPIENT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11RECIPIENT_KIND_TO\x10\x01\x12\x15\n\x11RECIPIENT_KIND_CC\x10\x02\x12\x16\n\x12RECIPIENT_KIND_BCC\x10\x03*\xcb\x02\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45LIVERY_STATE_QUEUED\x10\x01\x12\x1a\n\x16\x44\x45LIVERY_STATE_SENDING\x10\x02\x12\x17\n\x13\x44\x45LIVERY_STATE_SENT\x10\x03\x12\x1b\n\x17\x44\x45LIVERY_STATE_DEFERRED\x10\x04\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x05\x12\x1a\n\x16\x44\x45LIVERY_STATE_BOUNCED\x10\x06\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x07\x12\x1d\n\x19\x44\x45LIVERY_STATE_SUPPRESSED\x10\x08\x12\x1b\n\x17\x44\x45LIVERY_STATE_CANCELED\x10\t\x12\x1c\n\x18\x44\x45LIVERY_STATE_SCHEDULED\x10\n*z\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ACCEPTED\x10\x01\x12\x14\n\x10OUTCOME_NOT_SENT\x10\x02\x12\x13\n\x0fOUTCOME_REFUSED\x10\x03\x12\x15\n\x11OUTCOME_AMBIGUOUS\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,34 +37,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMAILCONTENT_HEADERSENTRY']._serialized_options = b'8\001'
   _globals['_EMAILCONTENT_METADATAENTRY']._loaded_options = None
   _globals['_EMAILCONTENT_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_RECIPIENTKIND']._serialized_start=2032
-  _globals['_RECIPIENTKIND']._serialized_end=2149
-  _globals['_DELIVERYSTATE']._serialized_start=2152
-  _globals['_DELIVERYSTATE']._serialized_end=2453
-  _globals['_OUTCOME']._serialized_start=2455
-  _globals['_OUTCOME']._serialized_end=2577
+  _globals['_RECIPIENTKIND']._serialized_start=2579
+  _globals['_RECIPIENTKIND']._serialized_end=2696
+  _globals['_DELIVERYSTATE']._serialized_start=2699
+  _globals['_DELIVERYSTATE']._serialized_end=3030
+  _globals['_OUTCOME']._serialized_start=3032
+  _globals['_OUTCOME']._serialized_end=3154
   _globals['_ADDRESS']._serialized_start=99
   _globals['_ADDRESS']._serialized_end=137
   _globals['_ATTACHMENT']._serialized_start=139
   _globals['_ATTACHMENT']._serialized_end=228
   _globals['_EMAILCONTENT']._serialized_start=231
-  _globals['_EMAILCONTENT']._serialized_end=761
-  _globals['_EMAILCONTENT_HEADERSENTRY']._serialized_start=666
-  _globals['_EMAILCONTENT_HEADERSENTRY']._serialized_end=712
-  _globals['_EMAILCONTENT_METADATAENTRY']._serialized_start=714
-  _globals['_EMAILCONTENT_METADATAENTRY']._serialized_end=761
-  _globals['_RECIPIENT']._serialized_start=764
-  _globals['_RECIPIENT']._serialized_end=932
-  _globals['_ATTEMPTRESULT']._serialized_start=935
-  _globals['_ATTEMPTRESULT']._serialized_end=1089
-  _globals['_CANDIDATE']._serialized_start=1091
-  _globals['_CANDIDATE']._serialized_end=1160
-  _globals['_ATTEMPT']._serialized_start=1163
-  _globals['_ATTEMPT']._serialized_end=1404
-  _globals['_EVENT']._serialized_start=1407
-  _globals['_EVENT']._serialized_end=1549
-  _globals['_ATTACHMENTINFO']._serialized_start=1551
-  _globals['_ATTACHMENTINFO']._serialized_end=1641
-  _globals['_EMAIL']._serialized_start=1644
-  _globals['_EMAIL']._serialized_end=2030
+  _globals['_EMAILCONTENT']._serialized_end=806
+  _globals['_EMAILCONTENT_HEADERSENTRY']._serialized_start=711
+  _globals['_EMAILCONTENT_HEADERSENTRY']._serialized_end=757
+  _globals['_EMAILCONTENT_METADATAENTRY']._serialized_start=759
+  _globals['_EMAILCONTENT_METADATAENTRY']._serialized_end=806
+  _globals['_RECIPIENT']._serialized_start=809
+  _globals['_RECIPIENT']._serialized_end=977
+  _globals['_ATTEMPTRESULT']._serialized_start=980
+  _globals['_ATTEMPTRESULT']._serialized_end=1134
+  _globals['_CANDIDATE']._serialized_start=1136
+  _globals['_CANDIDATE']._serialized_end=1205
+  _globals['_ATTEMPT']._serialized_start=1208
+  _globals['_ATTEMPT']._serialized_end=1449
+  _globals['_EVENT']._serialized_start=1452
+  _globals['_EVENT']._serialized_end=1624
+  _globals['_ATTACHMENTINFO']._serialized_start=1626
+  _globals['_ATTACHMENTINFO']._serialized_end=1716
+  _globals['_EMAIL']._serialized_start=1719
+  _globals['_EMAIL']._serialized_end=2140
+  _globals['_EMAILSUMMARY']._serialized_start=2143
+  _globals['_EMAILSUMMARY']._serialized_end=2449
+  _globals['_PROBLEM']._serialized_start=2451
+  _globals['_PROBLEM']._serialized_end=2530
+  _globals['_FIELDPROBLEM']._serialized_start=2532
+  _globals['_FIELDPROBLEM']._serialized_end=2577
 # @@protoc_insertion_point(module_scope)

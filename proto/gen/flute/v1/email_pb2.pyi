@@ -75,6 +75,8 @@ class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deliver
     """Not sent because the address is on the suppression list."""
     DELIVERY_STATE_CANCELED: _DeliveryState.ValueType  # 9
     """Not sent because the caller took it back."""
+    DELIVERY_STATE_SCHEDULED: _DeliveryState.ValueType  # 10
+    """Waiting for its send_at."""
 
 class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
     """Where a mail to one recipient stands. An email's own state is derived from its recipients'."""
@@ -99,6 +101,8 @@ DELIVERY_STATE_SUPPRESSED: DeliveryState.ValueType  # 8
 """Not sent because the address is on the suppression list."""
 DELIVERY_STATE_CANCELED: DeliveryState.ValueType  # 9
 """Not sent because the caller took it back."""
+DELIVERY_STATE_SCHEDULED: DeliveryState.ValueType  # 10
+"""Waiting for its send_at."""
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
 class _Outcome:
@@ -253,6 +257,7 @@ class EmailContent(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     TRACK_OPENS_FIELD_NUMBER: _builtins.int
     TRACK_CLICKS_FIELD_NUMBER: _builtins.int
+    SEND_AT_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """At least one character."""
     text: _builtins.str
@@ -295,6 +300,10 @@ class EmailContent(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The caller's own data, given back with the mail; never shown to recipients."""
 
+    @_builtins.property
+    def send_at(self) -> _timestamp_pb2.Timestamp:
+        """Not to be sent before this time, at most 30 days ahead; absent or past for at once."""
+
     def __init__(
         self,
         *,
@@ -311,10 +320,11 @@ class EmailContent(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         track_opens: _builtins.bool = ...,
         track_clicks: _builtins.bool = ...,
+        send_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "send_at", b"send_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "bcc", b"bcc", "cc", b"cc", "from", b"from", "headers", b"headers", "html", b"html", "metadata", b"metadata", "reply_to", b"reply_to", "subject", b"subject", "tags", b"tags", "text", b"text", "to", b"to", "track_clicks", b"track_clicks", "track_opens", b"track_opens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "bcc", b"bcc", "cc", b"cc", "from", b"from", "headers", b"headers", "html", b"html", "metadata", b"metadata", "reply_to", b"reply_to", "send_at", b"send_at", "subject", b"subject", "tags", b"tags", "text", b"text", "to", b"to", "track_clicks", b"track_clicks", "track_opens", b"track_opens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -502,6 +512,8 @@ class Event(_message.Message):
     PROVIDER_ACCOUNT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    EMAIL_ID_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """What happened: accepted, attempt, sent, deferred, delivered, bounced, failover, failed, ..."""
     recipient: _builtins.str
@@ -512,6 +524,10 @@ class Event(_message.Message):
     """What happened and why, in words."""
     attempt_id: _builtins.str
     """The attempt it belongs to; may be empty."""
+    id: _builtins.str
+    """The same whenever and wherever it is told, to know a repetition by; empty for the start of an attempt."""
+    email_id: _builtins.str
+    """The email."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -525,10 +541,12 @@ class Event(_message.Message):
         provider_account: _builtins.str = ...,
         text: _builtins.str = ...,
         attempt_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        email_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "provider_account", b"provider_account", "recipient", b"recipient", "text", b"text", "time", b"time", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "email_id", b"email_id", "id", b"id", "provider_account", b"provider_account", "recipient", b"recipient", "text", b"text", "time", b"time", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -584,12 +602,18 @@ class Email(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    TEST_FIELD_NUMBER: _builtins.int
+    RESENT_FROM_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID (version 4)."""
     environment_id: _builtins.str
     """The environment it was sent in; empty for a caller without the environment's key."""
     state: Global___DeliveryState.ValueType
     """Derived from the recipients' states."""
+    test: _builtins.bool
+    """It was sent with a key of type test: nobody got it, and its events are simulated."""
+    resent_from: _builtins.str
+    """The email that this one repeats; empty for a mail of its own."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -631,11 +655,136 @@ class Email(_message.Message):
         events: _abc.Iterable[Global___Event] | None = ...,
         content: Global___EmailContent | None = ...,
         attachments: _abc.Iterable[Global___AttachmentInfo] | None = ...,
+        test: _builtins.bool = ...,
+        resent_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "create_time", b"create_time", "next_attempt_time", b"next_attempt_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "attempts", b"attempts", "content", b"content", "create_time", b"create_time", "environment_id", b"environment_id", "events", b"events", "id", b"id", "next_attempt_time", b"next_attempt_time", "recipients", b"recipients", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "attempts", b"attempts", "content", b"content", "create_time", b"create_time", "environment_id", b"environment_id", "events", b"events", "id", b"id", "next_attempt_time", b"next_attempt_time", "recipients", b"recipients", "resent_from", b"resent_from", "state", b"state", "test", b"test"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Email: _TypeAlias = Email  # noqa: Y015
+
+@_typing.final
+class EmailSummary(_message.Message):
+    """One line of a list of emails."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    SEND_AT_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    PROVIDER_ACCOUNTS_FIELD_NUMBER: _builtins.int
+    TEST_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """A random UUID (version 4)."""
+    state: Global___DeliveryState.ValueType
+    """Derived from the recipients' states."""
+    subject: _builtins.str
+    """The subject."""
+    test: _builtins.bool
+    """It was sent with a key of type test."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was accepted."""
+
+    @_builtins.property
+    def send_at(self) -> _timestamp_pb2.Timestamp:
+        """When it is to be sent; absent if that was at once."""
+
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recipient]:
+        """To, Cc and Bcc in this order."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As they were given."""
+
+    @_builtins.property
+    def provider_accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the provider accounts that were tried, in the order of the first try."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        state: Global___DeliveryState.ValueType = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        send_at: _timestamp_pb2.Timestamp | None = ...,
+        subject: _builtins.str = ...,
+        recipients: _abc.Iterable[Global___Recipient] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        provider_accounts: _abc.Iterable[_builtins.str] | None = ...,
+        test: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "from", b"from", "send_at", b"send_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "from", b"from", "id", b"id", "provider_accounts", b"provider_accounts", "recipients", b"recipients", "send_at", b"send_at", "state", b"state", "subject", b"subject", "tags", b"tags", "test", b"test"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmailSummary: _TypeAlias = EmailSummary  # noqa: Y015
+
+@_typing.final
+class Problem(_message.Message):
+    """What keeps a mail from being accepted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Stable and for programs, for example invalid_fields."""
+    detail: _builtins.str
+    """For people."""
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldProblem]:
+        """Every field that is wrong."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        errors: _abc.Iterable[Global___FieldProblem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "detail", b"detail", "errors", b"errors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Problem: _TypeAlias = Problem  # noqa: Y015
+
+@_typing.final
+class FieldProblem(_message.Message):
+    """One wrong field."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Its path in the request, for example content.to[0].email. In JSON: a pointer (RFC 6901)."""
+    detail: _builtins.str
+    """What is wrong with it."""
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldProblem: _TypeAlias = FieldProblem  # noqa: Y015

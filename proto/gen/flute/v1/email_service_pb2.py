@@ -22,24 +22,90 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flute.v1 import annotations_pb2 as flute_dot_v1_dot_annotations__pb2
 from flute.v1 import email_pb2 as flute_dot_v1_dot_email__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/email_service.proto\x12\x08\x66lute.v1\x1a\x14\x66lute/v1/email.proto\"S\n\x10SendEmailRequest\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\'\n\x07\x63ontent\x18\x02 \x01(\x0b\x32\x16.flute.v1.EmailContent\"\x1d\n\x0fGetEmailRequest\x12\n\n\x02id\x18\x01 \x01(\t\"!\n\x13\x45xplainEmailRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x14\x45xplainEmailResponse\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x12\n\nparagraphs\x18\x02 \x03(\t2\xcf\x01\n\x0c\x45mailService\x12\x38\n\tSendEmail\x12\x1a.flute.v1.SendEmailRequest\x1a\x0f.flute.v1.Email\x12\x36\n\x08GetEmail\x12\x19.flute.v1.GetEmailRequest\x1a\x0f.flute.v1.Email\x12M\n\x0c\x45xplainEmail\x12\x1d.flute.v1.ExplainEmailRequest\x1a\x1e.flute.v1.ExplainEmailResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/email_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x14\x66lute/v1/email.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n\x10SendEmailRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12\'\n\x07\x63ontent\x18\x02 \x01(\x0b\x32\x16.flute.v1.EmailContent\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\"w\n\x15SendEmailBatchRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12&\n\x06\x65mails\x18\x02 \x03(\x0b\x32\x16.flute.v1.EmailContent\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01\"D\n\x16SendEmailBatchResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.flute.v1.SendEmailResult\"i\n\x0fSendEmailResult\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.flute.v1.DeliveryState\x12\"\n\x07problem\x18\x03 \x01(\x0b\x32\x11.flute.v1.Problem\"Y\n\x10PlanEmailRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12\'\n\x07\x63ontent\x18\x02 \x01(\x0b\x32\x16.flute.v1.EmailContent\"\xa2\x01\n\x11PlanEmailResponse\x12\x10\n\x08sendable\x18\x01 \x01(\x08\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12&\n\x06groups\x18\x03 \x03(\x0b\x32\x16.flute.v1.PlannedGroup\x12\x30\n\nsuppressed\x18\x04 \x03(\x0b\x32\x1c.flute.v1.PlannedSuppression\x12\x10\n\x08warnings\x18\x05 \x03(\t\"J\n\x0cPlannedGroup\x12\x12\n\nrecipients\x18\x01 \x03(\t\x12&\n\x06routes\x18\x02 \x03(\x0b\x32\x16.flute.v1.PlannedRoute\"z\n\x0cPlannedRoute\x12\x18\n\x10provider_account\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x0e\n\x06\x63hosen\x18\x03 \x01(\x08\x12\x0e\n\x06usable\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06losses\x18\x06 \x03(\t\"3\n\x12PlannedSuppression\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x1d\n\x0fGetEmailRequest\x12\n\n\x02id\x18\x01 \x01(\t\"!\n\x13\x45xplainEmailRequest\x12\n\n\x02id\x18\x01 \x01(\t\";\n\x14\x45xplainEmailResponse\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x12\n\nparagraphs\x18\x02 \x03(\t\"\x97\x03\n\x11ListEmailsRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12&\n\x05state\x18\x04 \x01(\x0e\x32\x17.flute.v1.DeliveryState\x12\x11\n\trecipient\x18\x05 \x01(\t\x12\x0b\n\x03tag\x18\x06 \x01(\t\x12;\n\x08metadata\x18\x07 \x03(\x0b\x32).flute.v1.ListEmailsRequest.MetadataEntry\x12\x0f\n\x07subject\x18\x08 \x01(\t\x12\x18\n\x10provider_account\x18\t \x01(\t\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x12ListEmailsResponse\x12&\n\x06\x65mails\x18\x01 \x03(\x0b\x32\x16.flute.v1.EmailSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x12\x43\x61ncelEmailRequest\x12\n\n\x02id\x18\x01 \x01(\t\"Q\n\x16RescheduleEmailRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x07send_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x12ResendEmailRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\nrecipients\x18\x02 \x01(\x0e\x32\x12.flute.v1.ResendTo\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xa0\xbb\x18\x01*N\n\x08ResendTo\x12\x19\n\x15RESEND_TO_UNSPECIFIED\x10\x00\x12\x14\n\x10RESEND_TO_FAILED\x10\x01\x12\x11\n\rRESEND_TO_ALL\x10\x02\x32\x96\x0b\n\x0c\x45mailService\x12\xd3\x01\n\tSendEmail\x12\x1a.flute.v1.SendEmailRequest\x1a\x0f.flute.v1.Email\"\x98\x01\xa2\xbb\x18\x8f\x01\n\x04POST\x12\t/v1/email\x18\xca\x01\"\x07\x63ontent*\x04Send2\x0einvalid_fields2\x14\x66rom_domain_mismatch2\tno_routes2\x16idempotency_key_reused2\x11request_in_flight2\x0equota_exceeded\xa8\xbb\x18\x01\x12\xd3\x01\n\x0eSendEmailBatch\x12\x1f.flute.v1.SendEmailBatchRequest\x1a .flute.v1.SendEmailBatchResponse\"~\xa2\xbb\x18v\n\x04POST\x12\x0f/v1/email/batch\x18\xca\x01*\x04Send2\x0einvalid_fields2\tno_routes2\x16idempotency_key_reused2\x11request_in_flight2\x0equota_exceeded\xa8\xbb\x18\x01\x12J\n\tPlanEmail\x12\x1a.flute.v1.PlanEmailRequest\x1a\x1b.flute.v1.PlanEmailResponse\"\x04\xa8\xbb\x18\x01\x12k\n\x08GetEmail\x12\x19.flute.v1.GetEmailRequest\x1a\x0f.flute.v1.Email\"3\xa2\xbb\x18+\n\x03GET\x12\x0e/v1/email/{id}*\x03Get2\x0f\x65mail_not_found\xa8\xbb\x18\x04\x12\x8e\x01\n\x0c\x45xplainEmail\x12\x1d.flute.v1.ExplainEmailRequest\x1a\x1e.flute.v1.ExplainEmailResponse\"?\xa2\xbb\x18\x37\n\x03GET\x12\x1a/v1/email/{id}/explanation*\x03Get2\x0f\x65mail_not_found\xa8\xbb\x18\x02\x12v\n\nListEmails\x12\x1b.flute.v1.ListEmailsRequest\x1a\x1c.flute.v1.ListEmailsResponse\"-\xa2\xbb\x18%\n\x03GET\x12\t/v1/email*\x03Get2\x0einvalid_fields\xa8\xbb\x18\x02\x12\x9a\x01\n\x0b\x43\x61ncelEmail\x12\x1c.flute.v1.CancelEmailRequest\x1a\x0f.flute.v1.Email\"\\\xa2\xbb\x18T\n\x04POST\x12\x15/v1/email/{id}/cancel*\x08Schedule2\x0f\x65mail_not_found2\x0enot_cancelable2\nbeing_sent\xa8\xbb\x18\x01\x12\x9f\x01\n\x0fRescheduleEmail\x12 .flute.v1.RescheduleEmailRequest\x1a\x0f.flute.v1.Email\"Y\xa2\xbb\x18Q\n\x05PATCH\x12\x0e/v1/email/{id}*\x08Schedule2\x0f\x65mail_not_found2\x0einvalid_fields2\rnot_scheduled\xa8\xbb\x18\x01\x12\xd8\x01\n\x0bResendEmail\x12\x1c.flute.v1.ResendEmailRequest\x1a\x0f.flute.v1.Email\"\x99\x01\xa2\xbb\x18\x90\x01\n\x04POST\x12\x15/v1/email/{id}/resend\x18\xca\x01*\x04Send2\x0f\x65mail_not_found2\x11nothing_to_resend2\tno_routes2\x16idempotency_key_reused2\x11request_in_flight2\x0equota_exceeded\xa8\xbb\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flute.v1.email_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SENDEMAILREQUEST']._serialized_start=64
-  _globals['_SENDEMAILREQUEST']._serialized_end=147
-  _globals['_GETEMAILREQUEST']._serialized_start=149
-  _globals['_GETEMAILREQUEST']._serialized_end=178
-  _globals['_EXPLAINEMAILREQUEST']._serialized_start=180
-  _globals['_EXPLAINEMAILREQUEST']._serialized_end=213
-  _globals['_EXPLAINEMAILRESPONSE']._serialized_start=215
-  _globals['_EXPLAINEMAILRESPONSE']._serialized_end=274
-  _globals['_EMAILSERVICE']._serialized_start=277
-  _globals['_EMAILSERVICE']._serialized_end=484
+  _globals['_SENDEMAILREQUEST'].fields_by_name['environment_id']._loaded_options = None
+  _globals['_SENDEMAILREQUEST'].fields_by_name['environment_id']._serialized_options = b'\240\273\030\001'
+  _globals['_SENDEMAILREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SENDEMAILREQUEST'].fields_by_name['request_id']._serialized_options = b'\240\273\030\001'
+  _globals['_SENDEMAILBATCHREQUEST'].fields_by_name['environment_id']._loaded_options = None
+  _globals['_SENDEMAILBATCHREQUEST'].fields_by_name['environment_id']._serialized_options = b'\240\273\030\001'
+  _globals['_SENDEMAILBATCHREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SENDEMAILBATCHREQUEST'].fields_by_name['request_id']._serialized_options = b'\240\273\030\001'
+  _globals['_PLANEMAILREQUEST'].fields_by_name['environment_id']._loaded_options = None
+  _globals['_PLANEMAILREQUEST'].fields_by_name['environment_id']._serialized_options = b'\240\273\030\001'
+  _globals['_LISTEMAILSREQUEST_METADATAENTRY']._loaded_options = None
+  _globals['_LISTEMAILSREQUEST_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_LISTEMAILSREQUEST'].fields_by_name['environment_id']._loaded_options = None
+  _globals['_LISTEMAILSREQUEST'].fields_by_name['environment_id']._serialized_options = b'\240\273\030\001'
+  _globals['_RESENDEMAILREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RESENDEMAILREQUEST'].fields_by_name['request_id']._serialized_options = b'\240\273\030\001'
+  _globals['_EMAILSERVICE'].methods_by_name['SendEmail']._loaded_options = None
+  _globals['_EMAILSERVICE'].methods_by_name['SendEmail']._serialized_options = b'\242\273\030\217\001\n\004POST\022\t/v1/email\030\312\001\"\007content*\004Send2\016invalid_fields2\024from_domain_mismatch2\tno_routes2\026idempotency_key_reused2\021request_in_flight2\016quota_exceeded\250\273\030\001'
+  _globals['_EMAILSERVICE'].methods_by_name['SendEmailBatch']._loaded_options = None
+  _globals['_EMAILSERVICE'].methods_by_name['SendEmailBatch']._serialized_options = b'\242\273\030v\n\004POST\022\017/v1/email/batch\030\312\001*\004Send2\016invalid_fields2\tno_routes2\026idempotency_key_reused2\021request_in_flight2\016quota_exceeded\250\273\030\001'
+  _globals['_EMAILSERVICE'].methods_by_name['PlanEmail']._loaded_options = None
+  _globals['_EMAILSERVICE'].methods_by_name['PlanEmail']._serialized_options = b'\250\273\030\001'
+  _globals['_EMAILSERVICE'].methods_by_name['GetEmail']._loaded_options = None
+  _globals['_EMAILSERVICE'].methods_by_name['GetEmail']._serialized_options = b'\242\273\030+\n\003GET\022\016/v1/email/{id}*\003Get2\017email_not_found\250\273\030\004'
+  _globals['_EMAILSERVICE'].methods_by_name['ExplainEmail']._loaded_options = None
+  _globals['_EMAILSERVICE'].methods_by_name['ExplainEmail']._serialized_options = b'\242\273\0307\n\003GET\022\032/v1/email/{id}/explanation*\003Get2\017email_not_found\250\273\030\002'
+  _globals['_EMAILSERVICE'].methods_by_name['ListEmails']._loaded_options = None
+  _globals['_EMAILSERVICE'].methods_by_name['ListEmails']._serialized_options = b'\242\273\030%\n\003GET\022\t/v1/email*\003Get2\016invalid_fields\250\273\030\002'
+  _globals['_EMAILSERVICE'].methods_by_name['CancelEmail']._loaded_options = None
+  _globals['_EMAILSERVICE'].methods_by_name['CancelEmail']._serialized_options = b'\242\273\030T\n\004POST\022\025/v1/email/{id}/cancel*\010Schedule2\017email_not_found2\016not_cancelable2\nbeing_sent\250\273\030\001'
+  _globals['_EMAILSERVICE'].methods_by_name['RescheduleEmail']._loaded_options = None
+  _globals['_EMAILSERVICE'].methods_by_name['RescheduleEmail']._serialized_options = b'\242\273\030Q\n\005PATCH\022\016/v1/email/{id}*\010Schedule2\017email_not_found2\016invalid_fields2\rnot_scheduled\250\273\030\001'
+  _globals['_EMAILSERVICE'].methods_by_name['ResendEmail']._loaded_options = None
+  _globals['_EMAILSERVICE'].methods_by_name['ResendEmail']._serialized_options = b'\242\273\030\220\001\n\004POST\022\025/v1/email/{id}/resend\030\312\001*\004Send2\017email_not_found2\021nothing_to_resend2\tno_routes2\026idempotency_key_reused2\021request_in_flight2\016quota_exceeded\250\273\030\001'
+  _globals['_RESENDTO']._serialized_start=1890
+  _globals['_RESENDTO']._serialized_end=1968
+  _globals['_SENDEMAILREQUEST']._serialized_start=125
+  _globals['_SENDEMAILREQUEST']._serialized_end=240
+  _globals['_SENDEMAILBATCHREQUEST']._serialized_start=242
+  _globals['_SENDEMAILBATCHREQUEST']._serialized_end=361
+  _globals['_SENDEMAILBATCHRESPONSE']._serialized_start=363
+  _globals['_SENDEMAILBATCHRESPONSE']._serialized_end=431
+  _globals['_SENDEMAILRESULT']._serialized_start=433
+  _globals['_SENDEMAILRESULT']._serialized_end=538
+  _globals['_PLANEMAILREQUEST']._serialized_start=540
+  _globals['_PLANEMAILREQUEST']._serialized_end=629
+  _globals['_PLANEMAILRESPONSE']._serialized_start=632
+  _globals['_PLANEMAILRESPONSE']._serialized_end=794
+  _globals['_PLANNEDGROUP']._serialized_start=796
+  _globals['_PLANNEDGROUP']._serialized_end=870
+  _globals['_PLANNEDROUTE']._serialized_start=872
+  _globals['_PLANNEDROUTE']._serialized_end=994
+  _globals['_PLANNEDSUPPRESSION']._serialized_start=996
+  _globals['_PLANNEDSUPPRESSION']._serialized_end=1047
+  _globals['_GETEMAILREQUEST']._serialized_start=1049
+  _globals['_GETEMAILREQUEST']._serialized_end=1078
+  _globals['_EXPLAINEMAILREQUEST']._serialized_start=1080
+  _globals['_EXPLAINEMAILREQUEST']._serialized_end=1113
+  _globals['_EXPLAINEMAILRESPONSE']._serialized_start=1115
+  _globals['_EXPLAINEMAILRESPONSE']._serialized_end=1174
+  _globals['_LISTEMAILSREQUEST']._serialized_start=1177
+  _globals['_LISTEMAILSREQUEST']._serialized_end=1584
+  _globals['_LISTEMAILSREQUEST_METADATAENTRY']._serialized_start=1537
+  _globals['_LISTEMAILSREQUEST_METADATAENTRY']._serialized_end=1584
+  _globals['_LISTEMAILSRESPONSE']._serialized_start=1586
+  _globals['_LISTEMAILSRESPONSE']._serialized_end=1671
+  _globals['_CANCELEMAILREQUEST']._serialized_start=1673
+  _globals['_CANCELEMAILREQUEST']._serialized_end=1705
+  _globals['_RESCHEDULEEMAILREQUEST']._serialized_start=1707
+  _globals['_RESCHEDULEEMAILREQUEST']._serialized_end=1788
+  _globals['_RESENDEMAILREQUEST']._serialized_start=1790
+  _globals['_RESENDEMAILREQUEST']._serialized_end=1888
+  _globals['_EMAILSERVICE']._serialized_start=1971
+  _globals['_EMAILSERVICE']._serialized_end=3401
 # @@protoc_insertion_point(module_scope)

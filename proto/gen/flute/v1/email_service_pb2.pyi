@@ -7,7 +7,9 @@ from collections import abc as _abc
 from flute.v1 import email_pb2 as _email_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,9 +21,156 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ResendTo:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ResendToEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResendTo.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESEND_TO_UNSPECIFIED: _ResendTo.ValueType  # 0
+    """Takes the default, FAILED."""
+    RESEND_TO_FAILED: _ResendTo.ValueType  # 1
+    """Those whom it did not reach: bounced, failed, suppressed or canceled."""
+    RESEND_TO_ALL: _ResendTo.ValueType  # 2
+    """Everybody."""
+
+class ResendTo(_ResendTo, metaclass=_ResendToEnumTypeWrapper):
+    """To whom a mail is sent again."""
+
+RESEND_TO_UNSPECIFIED: ResendTo.ValueType  # 0
+"""Takes the default, FAILED."""
+RESEND_TO_FAILED: ResendTo.ValueType  # 1
+"""Those whom it did not reach: bounced, failed, suppressed or canceled."""
+RESEND_TO_ALL: ResendTo.ValueType  # 2
+"""Everybody."""
+Global___ResendTo: _TypeAlias = ResendTo  # noqa: Y015
+
 @_typing.final
 class SendEmailRequest(_message.Message):
     """Request of SendEmail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """Needed with the service token; an API key has its own environment."""
+    request_id: _builtins.str
+    """The idempotency key, 1 to 255 printable ASCII characters: the same again within 24 hours gives the first answer
+    and sends nothing. In JSON: the header Idempotency-Key. A repetition has `idempotent-replayed: true` in
+    the trailing metadata.
+    """
+    @_builtins.property
+    def content(self) -> _email_pb2.EmailContent:
+        """The mail."""
+
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+        content: _email_pb2.EmailContent | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "environment_id", b"environment_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendEmailRequest: _TypeAlias = SendEmailRequest  # noqa: Y015
+
+@_typing.final
+class SendEmailBatchRequest(_message.Message):
+    """Request of SendEmailBatch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    EMAILS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """Needed with the service token; an API key has its own environment."""
+    request_id: _builtins.str
+    """As in SendEmail, for the batch as a whole."""
+    @_builtins.property
+    def emails(self) -> _containers.RepeatedCompositeFieldContainer[_email_pb2.EmailContent]:
+        """1 to 500 mails, 25 MB in all."""
+
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+        emails: _abc.Iterable[_email_pb2.EmailContent] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["emails", b"emails", "environment_id", b"environment_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendEmailBatchRequest: _TypeAlias = SendEmailBatchRequest  # noqa: Y015
+
+@_typing.final
+class SendEmailBatchResponse(_message.Message):
+    """Response of SendEmailBatch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendEmailResult]:
+        """One for each mail, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___SendEmailResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendEmailBatchResponse: _TypeAlias = SendEmailBatchResponse  # noqa: Y015
+
+@_typing.final
+class SendEmailResult(_message.Message):
+    """What became of one mail of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id of the stored mail; empty if it was not accepted."""
+    state: _email_pb2.DeliveryState.ValueType
+    """Queued or scheduled; unspecified if it was not accepted."""
+    @_builtins.property
+    def problem(self) -> _email_pb2.Problem:
+        """Why it was not accepted; absent otherwise."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        state: _email_pb2.DeliveryState.ValueType = ...,
+        problem: _email_pb2.Problem | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "problem", b"problem", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendEmailResult: _TypeAlias = SendEmailResult  # noqa: Y015
+
+@_typing.final
+class PlanEmailRequest(_message.Message):
+    """Request of PlanEmail."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -45,7 +194,151 @@ class SendEmailRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SendEmailRequest: _TypeAlias = SendEmailRequest  # noqa: Y015
+Global___PlanEmailRequest: _TypeAlias = PlanEmailRequest  # noqa: Y015
+
+@_typing.final
+class PlanEmailResponse(_message.Message):
+    """Response of PlanEmail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENDABLE_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    SUPPRESSED_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    sendable: _builtins.bool
+    """True when a provider would be called now."""
+    summary: _builtins.str
+    """Where the mail would go first, in words, or why nowhere."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedGroup]:
+        """For recipients that would travel together, the routes in the order of trying."""
+
+    @_builtins.property
+    def suppressed(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedSuppression]:
+        """Recipients on the suppression list, who would get nothing."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What a live send of this very mail would be refused for besides; nothing if empty."""
+
+    def __init__(
+        self,
+        *,
+        sendable: _builtins.bool = ...,
+        summary: _builtins.str = ...,
+        groups: _abc.Iterable[Global___PlannedGroup] | None = ...,
+        suppressed: _abc.Iterable[Global___PlannedSuppression] | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "sendable", b"sendable", "summary", b"summary", "suppressed", b"suppressed", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanEmailResponse: _TypeAlias = PlanEmailResponse  # noqa: Y015
+
+@_typing.final
+class PlannedGroup(_message.Message):
+    """Recipients that would travel together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    ROUTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their addresses."""
+
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedRoute]:
+        """Every route of the environment, in the order of trying."""
+
+    def __init__(
+        self,
+        *,
+        recipients: _abc.Iterable[_builtins.str] | None = ...,
+        routes: _abc.Iterable[Global___PlannedRoute] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recipients", b"recipients", "routes", b"routes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedGroup: _TypeAlias = PlannedGroup  # noqa: Y015
+
+@_typing.final
+class PlannedRoute(_message.Message):
+    """A route as it would be judged now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    CHOSEN_FIELD_NUMBER: _builtins.int
+    USABLE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
+    provider_account: _builtins.str
+    """The provider account's name."""
+    provider: _builtins.str
+    """The kind of provider."""
+    chosen: _builtins.bool
+    """Taken first."""
+    usable: _builtins.bool
+    """Could be taken, now or after those before it have failed."""
+    reason: _builtins.str
+    """Why or why not, in words."""
+    @_builtins.property
+    def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What this provider would leave out or change of the mail, in words."""
+
+    def __init__(
+        self,
+        *,
+        provider_account: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        chosen: _builtins.bool = ...,
+        usable: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        losses: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chosen", b"chosen", "losses", b"losses", "provider", b"provider", "provider_account", b"provider_account", "reason", b"reason", "usable", b"usable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedRoute: _TypeAlias = PlannedRoute  # noqa: Y015
+
+@_typing.final
+class PlannedSuppression(_message.Message):
+    """A recipient who would get nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMAIL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    email: _builtins.str
+    """The address."""
+    reason: _builtins.str
+    """Why."""
+    def __init__(
+        self,
+        *,
+        email: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedSuppression: _TypeAlias = PlannedSuppression  # noqa: Y015
 
 @_typing.final
 class GetEmailRequest(_message.Message):
@@ -118,3 +411,199 @@ class ExplainEmailResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainEmailResponse: _TypeAlias = ExplainEmailResponse  # noqa: Y015
+
+@_typing.final
+class ListEmailsRequest(_message.Message):
+    """Request of ListEmails. Filters that are not given let everything through."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PROVIDER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """Needed with the service token; an API key has its own environment."""
+    page_size: _builtins.int
+    """1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """next_page_token of the page before."""
+    state: _email_pb2.DeliveryState.ValueType
+    """Mails with a recipient in this state."""
+    recipient: _builtins.str
+    """Mails to this address, in any case of letters."""
+    tag: _builtins.str
+    """Mails with this tag."""
+    subject: _builtins.str
+    """Mails whose subject has all of these words, in any order and case."""
+    provider_account: _builtins.str
+    """Mails that were tried at the provider account of this name or id."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Mails with all of these. In JSON: metadata[key]=value."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Mails accepted at this time or later."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Mails accepted before this time."""
+
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        state: _email_pb2.DeliveryState.ValueType = ...,
+        recipient: _builtins.str = ...,
+        tag: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        subject: _builtins.str = ...,
+        provider_account: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "environment_id", b"environment_id", "metadata", b"metadata", "page_size", b"page_size", "page_token", b"page_token", "provider_account", b"provider_account", "recipient", b"recipient", "start_time", b"start_time", "state", b"state", "subject", b"subject", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEmailsRequest: _TypeAlias = ListEmailsRequest  # noqa: Y015
+
+@_typing.final
+class ListEmailsResponse(_message.Message):
+    """Response of ListEmails."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMAILS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def emails(self) -> _containers.RepeatedCompositeFieldContainer[_email_pb2.EmailSummary]:
+        """One page."""
+
+    def __init__(
+        self,
+        *,
+        emails: _abc.Iterable[_email_pb2.EmailSummary] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["emails", b"emails", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEmailsResponse: _TypeAlias = ListEmailsResponse  # noqa: Y015
+
+@_typing.final
+class CancelEmailRequest(_message.Message):
+    """Request of CancelEmail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id that SendEmail gave."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelEmailRequest: _TypeAlias = CancelEmailRequest  # noqa: Y015
+
+@_typing.final
+class RescheduleEmailRequest(_message.Message):
+    """Request of RescheduleEmail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SEND_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id that SendEmail gave."""
+    @_builtins.property
+    def send_at(self) -> _timestamp_pb2.Timestamp:
+        """The new time, at most 30 days ahead; a past one sends at once."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        send_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["send_at", b"send_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "send_at", b"send_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RescheduleEmailRequest: _TypeAlias = RescheduleEmailRequest  # noqa: Y015
+
+@_typing.final
+class ResendEmailRequest(_message.Message):
+    """Request of ResendEmail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    RECIPIENTS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id that SendEmail gave."""
+    recipients: Global___ResendTo.ValueType
+    """To whom."""
+    request_id: _builtins.str
+    """As in SendEmail."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        recipients: Global___ResendTo.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "recipients", b"recipients", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResendEmailRequest: _TypeAlias = ResendEmailRequest  # noqa: Y015

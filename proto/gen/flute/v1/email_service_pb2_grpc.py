@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class EmailServiceStub:
-    """Accepts mail and tells what became of it.
+    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id.
     """
 
     def __init__(self, channel):
@@ -41,6 +41,16 @@ class EmailServiceStub:
                 request_serializer=flute_dot_v1_dot_email__service__pb2.SendEmailRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_email__pb2.Email.FromString,
                 _registered_method=True)
+        self.SendEmailBatch = channel.unary_unary(
+                '/flute.v1.EmailService/SendEmailBatch',
+                request_serializer=flute_dot_v1_dot_email__service__pb2.SendEmailBatchRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_email__service__pb2.SendEmailBatchResponse.FromString,
+                _registered_method=True)
+        self.PlanEmail = channel.unary_unary(
+                '/flute.v1.EmailService/PlanEmail',
+                request_serializer=flute_dot_v1_dot_email__service__pb2.PlanEmailRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_email__service__pb2.PlanEmailResponse.FromString,
+                _registered_method=True)
         self.GetEmail = channel.unary_unary(
                 '/flute.v1.EmailService/GetEmail',
                 request_serializer=flute_dot_v1_dot_email__service__pb2.GetEmailRequest.SerializeToString,
@@ -51,14 +61,48 @@ class EmailServiceStub:
                 request_serializer=flute_dot_v1_dot_email__service__pb2.ExplainEmailRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_email__service__pb2.ExplainEmailResponse.FromString,
                 _registered_method=True)
+        self.ListEmails = channel.unary_unary(
+                '/flute.v1.EmailService/ListEmails',
+                request_serializer=flute_dot_v1_dot_email__service__pb2.ListEmailsRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_email__service__pb2.ListEmailsResponse.FromString,
+                _registered_method=True)
+        self.CancelEmail = channel.unary_unary(
+                '/flute.v1.EmailService/CancelEmail',
+                request_serializer=flute_dot_v1_dot_email__service__pb2.CancelEmailRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_email__pb2.Email.FromString,
+                _registered_method=True)
+        self.RescheduleEmail = channel.unary_unary(
+                '/flute.v1.EmailService/RescheduleEmail',
+                request_serializer=flute_dot_v1_dot_email__service__pb2.RescheduleEmailRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_email__pb2.Email.FromString,
+                _registered_method=True)
+        self.ResendEmail = channel.unary_unary(
+                '/flute.v1.EmailService/ResendEmail',
+                request_serializer=flute_dot_v1_dot_email__service__pb2.ResendEmailRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_email__pb2.Email.FromString,
+                _registered_method=True)
 
 
 class EmailServiceServicer:
-    """Accepts mail and tells what became of it.
+    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id.
     """
 
     def SendEmail(self, request, context):
-        """Stores a mail durably and starts to send it. Callers: an API key, or the service token with environment_id.
+        """Stores a mail durably and starts to send it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendEmailBatch(self, request, context):
+        """Stores up to 500 different mails in one transaction. A mail that cannot be accepted does not hinder the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanEmail(self, request, context):
+        """Tells which way a mail would take now, and why, without accepting it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,7 +116,35 @@ class EmailServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainEmail(self, request, context):
-        """The whole story of one mail in plain words, each decision with its reason. Needs credentials.
+        """The whole story of one mail in plain words, each decision with its reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEmails(self, request, context):
+        """The environment's mails, newest first, as far as they match every filter that is given.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelEmail(self, request, context):
+        """Takes a mail back as far as it still waits: what this answers is never sent afterwards.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RescheduleEmail(self, request, context):
+        """Gives a scheduled mail another time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResendEmail(self, request, context):
+        """Sends a mail's content again as a new mail, to all or to those whom the first did not reach.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +158,16 @@ def add_EmailServiceServicer_to_server(servicer, server):
                     request_deserializer=flute_dot_v1_dot_email__service__pb2.SendEmailRequest.FromString,
                     response_serializer=flute_dot_v1_dot_email__pb2.Email.SerializeToString,
             ),
+            'SendEmailBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendEmailBatch,
+                    request_deserializer=flute_dot_v1_dot_email__service__pb2.SendEmailBatchRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_email__service__pb2.SendEmailBatchResponse.SerializeToString,
+            ),
+            'PlanEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanEmail,
+                    request_deserializer=flute_dot_v1_dot_email__service__pb2.PlanEmailRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_email__service__pb2.PlanEmailResponse.SerializeToString,
+            ),
             'GetEmail': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEmail,
                     request_deserializer=flute_dot_v1_dot_email__service__pb2.GetEmailRequest.FromString,
@@ -96,6 +178,26 @@ def add_EmailServiceServicer_to_server(servicer, server):
                     request_deserializer=flute_dot_v1_dot_email__service__pb2.ExplainEmailRequest.FromString,
                     response_serializer=flute_dot_v1_dot_email__service__pb2.ExplainEmailResponse.SerializeToString,
             ),
+            'ListEmails': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEmails,
+                    request_deserializer=flute_dot_v1_dot_email__service__pb2.ListEmailsRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_email__service__pb2.ListEmailsResponse.SerializeToString,
+            ),
+            'CancelEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelEmail,
+                    request_deserializer=flute_dot_v1_dot_email__service__pb2.CancelEmailRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_email__pb2.Email.SerializeToString,
+            ),
+            'RescheduleEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.RescheduleEmail,
+                    request_deserializer=flute_dot_v1_dot_email__service__pb2.RescheduleEmailRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_email__pb2.Email.SerializeToString,
+            ),
+            'ResendEmail': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResendEmail,
+                    request_deserializer=flute_dot_v1_dot_email__service__pb2.ResendEmailRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_email__pb2.Email.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'flute.v1.EmailService', rpc_method_handlers)
@@ -105,7 +207,7 @@ def add_EmailServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EmailService:
-    """Accepts mail and tells what became of it.
+    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id.
     """
 
     @staticmethod
@@ -125,6 +227,60 @@ class EmailService:
             '/flute.v1.EmailService/SendEmail',
             flute_dot_v1_dot_email__service__pb2.SendEmailRequest.SerializeToString,
             flute_dot_v1_dot_email__pb2.Email.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendEmailBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.EmailService/SendEmailBatch',
+            flute_dot_v1_dot_email__service__pb2.SendEmailBatchRequest.SerializeToString,
+            flute_dot_v1_dot_email__service__pb2.SendEmailBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.EmailService/PlanEmail',
+            flute_dot_v1_dot_email__service__pb2.PlanEmailRequest.SerializeToString,
+            flute_dot_v1_dot_email__service__pb2.PlanEmailResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -179,6 +335,114 @@ class EmailService:
             '/flute.v1.EmailService/ExplainEmail',
             flute_dot_v1_dot_email__service__pb2.ExplainEmailRequest.SerializeToString,
             flute_dot_v1_dot_email__service__pb2.ExplainEmailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEmails(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.EmailService/ListEmails',
+            flute_dot_v1_dot_email__service__pb2.ListEmailsRequest.SerializeToString,
+            flute_dot_v1_dot_email__service__pb2.ListEmailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.EmailService/CancelEmail',
+            flute_dot_v1_dot_email__service__pb2.CancelEmailRequest.SerializeToString,
+            flute_dot_v1_dot_email__pb2.Email.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RescheduleEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.EmailService/RescheduleEmail',
+            flute_dot_v1_dot_email__service__pb2.RescheduleEmailRequest.SerializeToString,
+            flute_dot_v1_dot_email__pb2.Email.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResendEmail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.EmailService/ResendEmail',
+            flute_dot_v1_dot_email__service__pb2.ResendEmailRequest.SerializeToString,
+            flute_dot_v1_dot_email__pb2.Email.FromString,
             options,
             channel_credentials,
             insecure,

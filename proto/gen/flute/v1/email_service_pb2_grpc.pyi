@@ -28,33 +28,57 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EmailServiceStub:
-    """Accepts mail and tells what became of it."""
+    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EmailServiceAsyncStub: ...
     SendEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.SendEmailRequest, _email_pb2.Email]
-    """Stores a mail durably and starts to send it. Callers: an API key, or the service token with environment_id."""
+    """Stores a mail durably and starts to send it."""
+    SendEmailBatch: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.SendEmailBatchRequest, _email_service_pb2.SendEmailBatchResponse]
+    """Stores up to 500 different mails in one transaction. A mail that cannot be accepted does not hinder the others."""
+    PlanEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.PlanEmailRequest, _email_service_pb2.PlanEmailResponse]
+    """Tells which way a mail would take now, and why, without accepting it."""
     GetEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.GetEmailRequest, _email_pb2.Email]
     """One mail. Without credentials: states and timeline only, addresses masked."""
     ExplainEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.ExplainEmailRequest, _email_service_pb2.ExplainEmailResponse]
-    """The whole story of one mail in plain words, each decision with its reason. Needs credentials."""
+    """The whole story of one mail in plain words, each decision with its reason."""
+    ListEmails: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.ListEmailsRequest, _email_service_pb2.ListEmailsResponse]
+    """The environment's mails, newest first, as far as they match every filter that is given."""
+    CancelEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.CancelEmailRequest, _email_pb2.Email]
+    """Takes a mail back as far as it still waits: what this answers is never sent afterwards."""
+    RescheduleEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.RescheduleEmailRequest, _email_pb2.Email]
+    """Gives a scheduled mail another time."""
+    ResendEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.ResendEmailRequest, _email_pb2.Email]
+    """Sends a mail's content again as a new mail, to all or to those whom the first did not reach."""
 
 @_typing.type_check_only
 class EmailServiceAsyncStub(EmailServiceStub):
-    """Accepts mail and tells what became of it."""
+    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SendEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.SendEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
-    """Stores a mail durably and starts to send it. Callers: an API key, or the service token with environment_id."""
+    """Stores a mail durably and starts to send it."""
+    SendEmailBatch: _aio.UnaryUnaryMultiCallable[_email_service_pb2.SendEmailBatchRequest, _email_service_pb2.SendEmailBatchResponse]  # type: ignore[assignment]
+    """Stores up to 500 different mails in one transaction. A mail that cannot be accepted does not hinder the others."""
+    PlanEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.PlanEmailRequest, _email_service_pb2.PlanEmailResponse]  # type: ignore[assignment]
+    """Tells which way a mail would take now, and why, without accepting it."""
     GetEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.GetEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
     """One mail. Without credentials: states and timeline only, addresses masked."""
     ExplainEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.ExplainEmailRequest, _email_service_pb2.ExplainEmailResponse]  # type: ignore[assignment]
-    """The whole story of one mail in plain words, each decision with its reason. Needs credentials."""
+    """The whole story of one mail in plain words, each decision with its reason."""
+    ListEmails: _aio.UnaryUnaryMultiCallable[_email_service_pb2.ListEmailsRequest, _email_service_pb2.ListEmailsResponse]  # type: ignore[assignment]
+    """The environment's mails, newest first, as far as they match every filter that is given."""
+    CancelEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.CancelEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
+    """Takes a mail back as far as it still waits: what this answers is never sent afterwards."""
+    RescheduleEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.RescheduleEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
+    """Gives a scheduled mail another time."""
+    ResendEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.ResendEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
+    """Sends a mail's content again as a new mail, to all or to those whom the first did not reach."""
 
 class EmailServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Accepts mail and tells what became of it."""
+    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id."""
 
     @_abc_1.abstractmethod
     def SendEmail(
@@ -62,7 +86,23 @@ class EmailServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _email_service_pb2.SendEmailRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_email_pb2.Email, _abc.Awaitable[_email_pb2.Email]]:
-        """Stores a mail durably and starts to send it. Callers: an API key, or the service token with environment_id."""
+        """Stores a mail durably and starts to send it."""
+
+    @_abc_1.abstractmethod
+    def SendEmailBatch(
+        self,
+        request: _email_service_pb2.SendEmailBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_email_service_pb2.SendEmailBatchResponse, _abc.Awaitable[_email_service_pb2.SendEmailBatchResponse]]:
+        """Stores up to 500 different mails in one transaction. A mail that cannot be accepted does not hinder the others."""
+
+    @_abc_1.abstractmethod
+    def PlanEmail(
+        self,
+        request: _email_service_pb2.PlanEmailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_email_service_pb2.PlanEmailResponse, _abc.Awaitable[_email_service_pb2.PlanEmailResponse]]:
+        """Tells which way a mail would take now, and why, without accepting it."""
 
     @_abc_1.abstractmethod
     def GetEmail(
@@ -78,6 +118,38 @@ class EmailServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _email_service_pb2.ExplainEmailRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_email_service_pb2.ExplainEmailResponse, _abc.Awaitable[_email_service_pb2.ExplainEmailResponse]]:
-        """The whole story of one mail in plain words, each decision with its reason. Needs credentials."""
+        """The whole story of one mail in plain words, each decision with its reason."""
+
+    @_abc_1.abstractmethod
+    def ListEmails(
+        self,
+        request: _email_service_pb2.ListEmailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_email_service_pb2.ListEmailsResponse, _abc.Awaitable[_email_service_pb2.ListEmailsResponse]]:
+        """The environment's mails, newest first, as far as they match every filter that is given."""
+
+    @_abc_1.abstractmethod
+    def CancelEmail(
+        self,
+        request: _email_service_pb2.CancelEmailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_email_pb2.Email, _abc.Awaitable[_email_pb2.Email]]:
+        """Takes a mail back as far as it still waits: what this answers is never sent afterwards."""
+
+    @_abc_1.abstractmethod
+    def RescheduleEmail(
+        self,
+        request: _email_service_pb2.RescheduleEmailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_email_pb2.Email, _abc.Awaitable[_email_pb2.Email]]:
+        """Gives a scheduled mail another time."""
+
+    @_abc_1.abstractmethod
+    def ResendEmail(
+        self,
+        request: _email_service_pb2.ResendEmailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_email_pb2.Email, _abc.Awaitable[_email_pb2.Email]]:
+        """Sends a mail's content again as a new mail, to all or to those whom the first did not reach."""
 
 def add_EmailServiceServicer_to_server(servicer: EmailServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from flute.v1 import limit_pb2 as _limit_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -87,6 +88,9 @@ class Environment(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ON_DELAY_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_FIELD_NUMBER: _builtins.int
+    MONTHLY_QUOTA_FIELD_NUMBER: _builtins.int
+    ONE_CLICK_UNSUBSCRIBE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     account_id: _builtins.str
@@ -101,6 +105,12 @@ class Environment(_message.Message):
     """What to do after an ambiguous attempt."""
     on_delay: Global___DelayPolicy.ValueType
     """What to do with overdue mail."""
+    monthly_quota: _builtins.int
+    """How many mails it takes in a calendar month (UTC); 0 for no limit."""
+    one_click_unsubscribe: _builtins.bool
+    """Add a signed one-click unsubscribe link (RFC 8058) to every mail that has one recipient and no List-Unsubscribe
+    header of its own.
+    """
     @_builtins.property
     def ambiguity_wait(self) -> _duration_pb2.Duration:
         """How long WAIT holds a mail; 1 minute to 7 days, default 1 hour."""
@@ -117,6 +127,10 @@ class Environment(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Told whenever it is read: what its routes cannot carry, or what keeps them from failing over."""
 
+    @_builtins.property
+    def rate_limit(self) -> _limit_pb2.RateLimit:
+        """How much mail it takes from all its keys together; absent for no limit."""
+
     def __init__(
         self,
         *,
@@ -131,10 +145,13 @@ class Environment(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         on_delay: Global___DelayPolicy.ValueType = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        rate_limit: _limit_pb2.RateLimit | None = ...,
+        monthly_quota: _builtins.int = ...,
+        one_click_unsubscribe: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "give_up_after", b"give_up_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "give_up_after", b"give_up_after", "rate_limit", b"rate_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allow_subdomains", b"allow_subdomains", "ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "domain", b"domain", "give_up_after", b"give_up_after", "id", b"id", "name", b"name", "on_ambiguous", b"on_ambiguous", "on_delay", b"on_delay", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allow_subdomains", b"allow_subdomains", "ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "domain", b"domain", "give_up_after", b"give_up_after", "id", b"id", "monthly_quota", b"monthly_quota", "name", b"name", "on_ambiguous", b"on_ambiguous", "on_delay", b"on_delay", "one_click_unsubscribe", b"one_click_unsubscribe", "rate_limit", b"rate_limit", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -172,7 +189,7 @@ class GetEnvironmentRequest(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The environment's id."""
+    """The environment's id; an API key may leave it out."""
     def __init__(
         self,
         *,
@@ -258,7 +275,9 @@ class UpdateEnvironmentRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Any of name, allow_subdomains, on_ambiguous, ambiguity_wait, give_up_after, on_delay."""
+        """Any of name, allow_subdomains, on_ambiguous, ambiguity_wait, give_up_after, on_delay, rate_limit,
+        monthly_quota, one_click_unsubscribe.
+        """
 
     def __init__(
         self,

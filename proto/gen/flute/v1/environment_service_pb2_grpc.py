@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class EnvironmentServiceStub:
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own environment.
+    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
+    environment.
     """
 
     def __init__(self, channel):
@@ -64,7 +65,8 @@ class EnvironmentServiceStub:
 
 
 class EnvironmentServiceServicer:
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own environment.
+    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
+    environment.
     """
 
     def CreateEnvironment(self, request, context):
@@ -75,7 +77,7 @@ class EnvironmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEnvironment(self, request, context):
-        """One environment.
+        """One environment; an API key gets its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,7 +141,8 @@ def add_EnvironmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EnvironmentService:
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own environment.
+    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
+    environment.
     """
 
     @staticmethod

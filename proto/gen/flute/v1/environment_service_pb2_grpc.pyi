@@ -28,7 +28,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EnvironmentServiceStub:
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own environment."""
+    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
+    environment.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,7 +39,7 @@ class EnvironmentServiceStub:
     CreateEnvironment: _grpc.UnaryUnaryMultiCallable[_environment_service_pb2.CreateEnvironmentRequest, _environment_service_pb2.Environment]
     """Creates an environment."""
     GetEnvironment: _grpc.UnaryUnaryMultiCallable[_environment_service_pb2.GetEnvironmentRequest, _environment_service_pb2.Environment]
-    """One environment."""
+    """One environment; an API key gets its own."""
     ListEnvironments: _grpc.UnaryUnaryMultiCallable[_environment_service_pb2.ListEnvironmentsRequest, _environment_service_pb2.ListEnvironmentsResponse]
     """An account's environments, oldest first."""
     UpdateEnvironment: _grpc.UnaryUnaryMultiCallable[_environment_service_pb2.UpdateEnvironmentRequest, _environment_service_pb2.Environment]
@@ -47,13 +49,15 @@ class EnvironmentServiceStub:
 
 @_typing.type_check_only
 class EnvironmentServiceAsyncStub(EnvironmentServiceStub):
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own environment."""
+    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
+    environment.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateEnvironment: _aio.UnaryUnaryMultiCallable[_environment_service_pb2.CreateEnvironmentRequest, _environment_service_pb2.Environment]  # type: ignore[assignment]
     """Creates an environment."""
     GetEnvironment: _aio.UnaryUnaryMultiCallable[_environment_service_pb2.GetEnvironmentRequest, _environment_service_pb2.Environment]  # type: ignore[assignment]
-    """One environment."""
+    """One environment; an API key gets its own."""
     ListEnvironments: _aio.UnaryUnaryMultiCallable[_environment_service_pb2.ListEnvironmentsRequest, _environment_service_pb2.ListEnvironmentsResponse]  # type: ignore[assignment]
     """An account's environments, oldest first."""
     UpdateEnvironment: _aio.UnaryUnaryMultiCallable[_environment_service_pb2.UpdateEnvironmentRequest, _environment_service_pb2.Environment]  # type: ignore[assignment]
@@ -62,7 +66,9 @@ class EnvironmentServiceAsyncStub(EnvironmentServiceStub):
     """Deletes an environment that has accepted no mail yet, with its routes and keys."""
 
 class EnvironmentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own environment."""
+    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
+    environment.
+    """
 
     @_abc_1.abstractmethod
     def CreateEnvironment(
@@ -78,7 +84,7 @@ class EnvironmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _environment_service_pb2.GetEnvironmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_environment_service_pb2.Environment, _abc.Awaitable[_environment_service_pb2.Environment]]:
-        """One environment."""
+        """One environment; an API key gets its own."""
 
     @_abc_1.abstractmethod
     def ListEnvironments(

@@ -22,10 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flute.v1 import annotations_pb2 as flute_dot_v1_dot_annotations__pb2
+from flute.v1 import email_pb2 as flute_dot_v1_dot_email__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/event_service.proto\x12\x08\x66lute.v1\x1a\x1bgoogle/protobuf/empty.proto\"\xc1\x01\n\x14IngestWebhookRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x1b\n\x13provider_account_id\x18\x02 \x01(\t\x12<\n\x07headers\x18\x03 \x03(\x0b\x32+.flute.v1.IngestWebhookRequest.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"5\n\x13IngestBounceRequest\x12\x11\n\trecipient\x18\x01 \x01(\t\x12\x0b\n\x03raw\x18\x02 \x01(\x0c\x32\x9e\x01\n\x0c\x45ventService\x12G\n\rIngestWebhook\x12\x1e.flute.v1.IngestWebhookRequest\x1a\x16.google.protobuf.Empty\x12\x45\n\x0cIngestBounce\x12\x1d.flute.v1.IngestBounceRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/event_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x14\x66lute/v1/email.proto\x1a\x1bgoogle/protobuf/empty.proto\"\xc1\x01\n\x14IngestWebhookRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x1b\n\x13provider_account_id\x18\x02 \x01(\t\x12<\n\x07headers\x18\x03 \x03(\x0b\x32+.flute.v1.IngestWebhookRequest.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"5\n\x13IngestBounceRequest\x12\x11\n\trecipient\x18\x01 \x01(\t\x12\x0b\n\x03raw\x18\x02 \x01(\x0c\"w\n\x11ListEventsRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\r\n\x05types\x18\x04 \x03(\t\x12\x0e\n\x06latest\x18\x05 \x01(\x08\"N\n\x12ListEventsResponse\x12\x1f\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0f.flute.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x13StreamEventsRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12\r\n\x05types\x18\x02 \x03(\t\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\"L\n\x14StreamEventsResponse\x12\x1e\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x0f.flute.v1.Event\x12\x14\n\x0cresume_token\x18\x02 \x01(\t2\xfd\x02\n\x0c\x45ventService\x12M\n\rIngestWebhook\x12\x1e.flute.v1.IngestWebhookRequest\x1a\x16.google.protobuf.Empty\"\x04\xa8\xbb\x18\x04\x12K\n\x0cIngestBounce\x12\x1d.flute.v1.IngestBounceRequest\x1a\x16.google.protobuf.Empty\"\x04\xa8\xbb\x18\x04\x12z\n\nListEvents\x12\x1b.flute.v1.ListEventsRequest\x1a\x1c.flute.v1.ListEventsResponse\"1\xa2\xbb\x18)\n\x03GET\x12\n/v1/events*\x06\x45vents2\x0einvalid_fields\xa8\xbb\x18\x02\x12U\n\x0cStreamEvents\x12\x1d.flute.v1.StreamEventsRequest\x1a\x1e.flute.v1.StreamEventsResponse\"\x04\xa8\xbb\x18\x02\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +36,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INGESTWEBHOOKREQUEST_HEADERSENTRY']._loaded_options = None
   _globals['_INGESTWEBHOOKREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_INGESTWEBHOOKREQUEST']._serialized_start=72
-  _globals['_INGESTWEBHOOKREQUEST']._serialized_end=265
-  _globals['_INGESTWEBHOOKREQUEST_HEADERSENTRY']._serialized_start=219
-  _globals['_INGESTWEBHOOKREQUEST_HEADERSENTRY']._serialized_end=265
-  _globals['_INGESTBOUNCEREQUEST']._serialized_start=267
-  _globals['_INGESTBOUNCEREQUEST']._serialized_end=320
-  _globals['_EVENTSERVICE']._serialized_start=323
-  _globals['_EVENTSERVICE']._serialized_end=481
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['environment_id']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['environment_id']._serialized_options = b'\240\273\030\001'
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['environment_id']._loaded_options = None
+  _globals['_STREAMEVENTSREQUEST'].fields_by_name['environment_id']._serialized_options = b'\240\273\030\001'
+  _globals['_EVENTSERVICE'].methods_by_name['IngestWebhook']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['IngestWebhook']._serialized_options = b'\250\273\030\004'
+  _globals['_EVENTSERVICE'].methods_by_name['IngestBounce']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['IngestBounce']._serialized_options = b'\250\273\030\004'
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\242\273\030)\n\003GET\022\n/v1/events*\006Events2\016invalid_fields\250\273\030\002'
+  _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['StreamEvents']._serialized_options = b'\250\273\030\002'
+  _globals['_INGESTWEBHOOKREQUEST']._serialized_start=122
+  _globals['_INGESTWEBHOOKREQUEST']._serialized_end=315
+  _globals['_INGESTWEBHOOKREQUEST_HEADERSENTRY']._serialized_start=269
+  _globals['_INGESTWEBHOOKREQUEST_HEADERSENTRY']._serialized_end=315
+  _globals['_INGESTBOUNCEREQUEST']._serialized_start=317
+  _globals['_INGESTBOUNCEREQUEST']._serialized_end=370
+  _globals['_LISTEVENTSREQUEST']._serialized_start=372
+  _globals['_LISTEVENTSREQUEST']._serialized_end=491
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=493
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=571
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=573
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=661
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=663
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=739
+  _globals['_EVENTSERVICE']._serialized_start=742
+  _globals['_EVENTSERVICE']._serialized_end=1123
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class EventServiceStub:
-    """Takes in what providers tell about mail that they accepted.
+    """What happens to mail: takes in what providers tell, and gives out what became of it.
     """
 
     def __init__(self, channel):
@@ -46,10 +46,20 @@ class EventServiceStub:
                 request_serializer=flute_dot_v1_dot_event__service__pb2.IngestBounceRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/flute.v1.EventService/ListEvents',
+                request_serializer=flute_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.StreamEvents = channel.unary_stream(
+                '/flute.v1.EventService/StreamEvents',
+                request_serializer=flute_dot_v1_dot_event__service__pb2.StreamEventsRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_event__service__pb2.StreamEventsResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer:
-    """Takes in what providers tell about mail that they accepted.
+    """What happens to mail: takes in what providers tell, and gives out what became of it.
     """
 
     def IngestWebhook(self, request, context):
@@ -62,6 +72,21 @@ class EventServiceServicer:
     def IngestBounce(self, request, context):
         """A bounce or complaint by mail. The return path that we signed, as its envelope recipient or somewhere in
         it, is the proof, so no token is needed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEvents(self, request, context):
+        """The environment's events in the order in which they were stored, from the first on or from where a caller left off.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamEvents(self, request, context):
+        """The same without end: what is stored from now on follows as it comes. Any message may be the last one that was
+        read: its resume_token goes on after it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,6 +105,16 @@ def add_EventServiceServicer_to_server(servicer, server):
                     request_deserializer=flute_dot_v1_dot_event__service__pb2.IngestBounceRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=flute_dot_v1_dot_event__service__pb2.ListEventsRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_event__service__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'StreamEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamEvents,
+                    request_deserializer=flute_dot_v1_dot_event__service__pb2.StreamEventsRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_event__service__pb2.StreamEventsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'flute.v1.EventService', rpc_method_handlers)
@@ -89,7 +124,7 @@ def add_EventServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EventService:
-    """Takes in what providers tell about mail that they accepted.
+    """What happens to mail: takes in what providers tell, and gives out what became of it.
     """
 
     @staticmethod
@@ -136,6 +171,60 @@ class EventService:
             '/flute.v1.EventService/IngestBounce',
             flute_dot_v1_dot_event__service__pb2.IngestBounceRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.EventService/ListEvents',
+            flute_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
+            flute_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flute.v1.EventService/StreamEvents',
+            flute_dot_v1_dot_event__service__pb2.StreamEventsRequest.SerializeToString,
+            flute_dot_v1_dot_event__service__pb2.StreamEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

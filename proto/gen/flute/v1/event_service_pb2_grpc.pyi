@@ -28,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EventServiceStub:
-    """Takes in what providers tell about mail that they accepted."""
+    """What happens to mail: takes in what providers tell, and gives out what became of it."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,10 +40,16 @@ class EventServiceStub:
     """A bounce or complaint by mail. The return path that we signed, as its envelope recipient or somewhere in
     it, is the proof, so no token is needed.
     """
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
+    """The environment's events in the order in which they were stored, from the first on or from where a caller left off."""
+    StreamEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]
+    """The same without end: what is stored from now on follows as it comes. Any message may be the last one that was
+    read: its resume_token goes on after it.
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
-    """Takes in what providers tell about mail that they accepted."""
+    """What happens to mail: takes in what providers tell, and gives out what became of it."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     IngestWebhook: _aio.UnaryUnaryMultiCallable[_event_service_pb2.IngestWebhookRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -52,9 +58,15 @@ class EventServiceAsyncStub(EventServiceStub):
     """A bounce or complaint by mail. The return path that we signed, as its envelope recipient or somewhere in
     it, is the proof, so no token is needed.
     """
+    ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
+    """The environment's events in the order in which they were stored, from the first on or from where a caller left off."""
+    StreamEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
+    """The same without end: what is stored from now on follows as it comes. Any message may be the last one that was
+    read: its resume_token goes on after it.
+    """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Takes in what providers tell about mail that they accepted."""
+    """What happens to mail: takes in what providers tell, and gives out what became of it."""
 
     @_abc_1.abstractmethod
     def IngestWebhook(
@@ -72,6 +84,24 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """A bounce or complaint by mail. The return path that we signed, as its envelope recipient or somewhere in
         it, is the proof, so no token is needed.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEvents(
+        self,
+        request: _event_service_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
+        """The environment's events in the order in which they were stored, from the first on or from where a caller left off."""
+
+    @_abc_1.abstractmethod
+    def StreamEvents(
+        self,
+        request: _event_service_pb2.StreamEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_event_service_pb2.StreamEventsResponse], _abc.AsyncIterator[_event_service_pb2.StreamEventsResponse]]:
+        """The same without end: what is stored from now on follows as it comes. Any message may be the last one that was
+        read: its resume_token goes on after it.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,29 +22,72 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flute.v1 import annotations_pb2 as flute_dot_v1_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flute/v1/suppression_service.proto\x12\x08\x66lute.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n\x0bSuppression\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12+\n\x06reason\x18\x04 \x01(\x0e\x32\x1b.flute.v1.SuppressionReason\x12\x0c\n\x04text\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x18\x43reateSuppressionRequest\x12*\n\x0bsuppression\x18\x01 \x01(\x0b\x32\x15.flute.v1.Suppression\"T\n\x17ListSuppressionsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x18ListSuppressionsResponse\x12+\n\x0csuppressions\x18\x01 \x03(\x0b\x32\x15.flute.v1.Suppression\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x18\x44\x65leteSuppressionRequest\x12\n\n\x02id\x18\x01 \x01(\t*\xbb\x01\n\x11SuppressionReason\x12\"\n\x1eSUPPRESSION_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19SUPPRESSION_REASON_BOUNCE\x10\x01\x12 \n\x1cSUPPRESSION_REASON_COMPLAINT\x10\x02\x12\"\n\x1eSUPPRESSION_REASON_UNSUBSCRIBE\x10\x03\x12\x1d\n\x19SUPPRESSION_REASON_MANUAL\x10\x04\x32\x90\x02\n\x12SuppressionService\x12N\n\x11\x43reateSuppression\x12\".flute.v1.CreateSuppressionRequest\x1a\x15.flute.v1.Suppression\x12Y\n\x10ListSuppressions\x12!.flute.v1.ListSuppressionsRequest\x1a\".flute.v1.ListSuppressionsResponse\x12O\n\x11\x44\x65leteSuppression\x12\".flute.v1.DeleteSuppressionRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flute/v1/suppression_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x01\n\x0bSuppression\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x18\n\naccount_id\x18\x02 \x01(\tB\x04\xa0\xbb\x18\x01\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12+\n\x06reason\x18\x04 \x01(\x0e\x32\x1b.flute.v1.SuppressionReason\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xa0\xbb\x18\x01\"F\n\x18\x43reateSuppressionRequest\x12*\n\x0bsuppression\x18\x01 \x01(\x0b\x32\x15.flute.v1.Suppression\"#\n\x15GetSuppressionRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x96\x01\n\x17ListSuppressionsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\r\n\x05\x65mail\x18\x04 \x01(\t\x12+\n\x06reason\x18\x05 \x01(\x0e\x32\x1b.flute.v1.SuppressionReason\"`\n\x18ListSuppressionsResponse\x12+\n\x0csuppressions\x18\x01 \x03(\x0b\x32\x15.flute.v1.Suppression\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x18\x44\x65leteSuppressionRequest\x12\n\n\x02id\x18\x01 \x01(\t\"B\n\x19ImportSuppressionsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x0b\n\x03\x63sv\x18\x02 \x01(\x0c\"s\n\x1aImportSuppressionsResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x05\x12\r\n\x05known\x18\x02 \x01(\x05\x12&\n\x08problems\x18\x03 \x03(\x0b\x32\x14.flute.v1.CsvProblem\x12\x0f\n\x07refused\x18\x04 \x01(\x05\"*\n\nCsvProblem\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"I\n\x19\x45xportSuppressionsRequest\x12\x18\n\naccount_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x12\n\npage_token\x18\x02 \x01(\t\"B\n\x1a\x45xportSuppressionsResponse\x12\x0b\n\x03\x63sv\x18\x01 \x01(\x0c\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x12UnsubscribeRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x11\n\tonly_look\x18\x02 \x01(\x08\"4\n\x13UnsubscribeResponse\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t*\xbb\x01\n\x11SuppressionReason\x12\"\n\x1eSUPPRESSION_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19SUPPRESSION_REASON_BOUNCE\x10\x01\x12 \n\x1cSUPPRESSION_REASON_COMPLAINT\x10\x02\x12\"\n\x1eSUPPRESSION_REASON_UNSUBSCRIBE\x10\x03\x12\x1d\n\x19SUPPRESSION_REASON_MANUAL\x10\x04\x32\x91\x07\n\x12SuppressionService\x12\x9e\x01\n\x11\x43reateSuppression\x12\".flute.v1.CreateSuppressionRequest\x1a\x15.flute.v1.Suppression\"N\xa2\xbb\x18\x46\n\x04POST\x12\x10/v1/suppressions\x18\xc9\x01\"\x0bsuppression*\x0cSuppressions2\x0einvalid_fields\xa8\xbb\x18\x03\x12\x87\x01\n\x0eGetSuppression\x12\x1f.flute.v1.GetSuppressionRequest\x1a\x15.flute.v1.Suppression\"=\xa2\xbb\x18\x35\n\x03GET\x12\x15/v1/suppressions/{id}*\x0cSuppressions2\tnot_found\xa8\xbb\x18\x02\x12\x98\x01\n\x10ListSuppressions\x12!.flute.v1.ListSuppressionsRequest\x1a\".flute.v1.ListSuppressionsResponse\"=\xa2\xbb\x18\x35\n\x03GET\x12\x10/v1/suppressions*\x0cSuppressions2\x0einvalid_fields\xa8\xbb\x18\x02\x12\x94\x01\n\x11\x44\x65leteSuppression\x12\".flute.v1.DeleteSuppressionRequest\x1a\x16.google.protobuf.Empty\"C\xa2\xbb\x18;\n\x06\x44\x45LETE\x12\x15/v1/suppressions/{id}\x18\xcc\x01*\x0cSuppressions2\tnot_found\xa8\xbb\x18\x03\x12\x65\n\x12ImportSuppressions\x12#.flute.v1.ImportSuppressionsRequest\x1a$.flute.v1.ImportSuppressionsResponse\"\x04\xa8\xbb\x18\x03\x12\x65\n\x12\x45xportSuppressions\x12#.flute.v1.ExportSuppressionsRequest\x1a$.flute.v1.ExportSuppressionsResponse\"\x04\xa8\xbb\x18\x02\x12P\n\x0bUnsubscribe\x12\x1c.flute.v1.UnsubscribeRequest\x1a\x1d.flute.v1.UnsubscribeResponse\"\x04\xa8\xbb\x18\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flute.v1.suppression_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUPPRESSIONREASON']._serialized_start=578
-  _globals['_SUPPRESSIONREASON']._serialized_end=765
-  _globals['_SUPPRESSION']._serialized_start=111
-  _globals['_SUPPRESSION']._serialized_end=279
-  _globals['_CREATESUPPRESSIONREQUEST']._serialized_start=281
-  _globals['_CREATESUPPRESSIONREQUEST']._serialized_end=351
-  _globals['_LISTSUPPRESSIONSREQUEST']._serialized_start=353
-  _globals['_LISTSUPPRESSIONSREQUEST']._serialized_end=437
-  _globals['_LISTSUPPRESSIONSRESPONSE']._serialized_start=439
-  _globals['_LISTSUPPRESSIONSRESPONSE']._serialized_end=535
-  _globals['_DELETESUPPRESSIONREQUEST']._serialized_start=537
-  _globals['_DELETESUPPRESSIONREQUEST']._serialized_end=575
-  _globals['_SUPPRESSIONSERVICE']._serialized_start=768
-  _globals['_SUPPRESSIONSERVICE']._serialized_end=1040
+  _globals['_SUPPRESSION'].fields_by_name['id']._loaded_options = None
+  _globals['_SUPPRESSION'].fields_by_name['id']._serialized_options = b'\240\273\030\001'
+  _globals['_SUPPRESSION'].fields_by_name['account_id']._loaded_options = None
+  _globals['_SUPPRESSION'].fields_by_name['account_id']._serialized_options = b'\240\273\030\001'
+  _globals['_SUPPRESSION'].fields_by_name['create_time']._loaded_options = None
+  _globals['_SUPPRESSION'].fields_by_name['create_time']._serialized_options = b'\240\273\030\001'
+  _globals['_LISTSUPPRESSIONSREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_LISTSUPPRESSIONSREQUEST'].fields_by_name['account_id']._serialized_options = b'\240\273\030\001'
+  _globals['_IMPORTSUPPRESSIONSREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_IMPORTSUPPRESSIONSREQUEST'].fields_by_name['account_id']._serialized_options = b'\240\273\030\001'
+  _globals['_EXPORTSUPPRESSIONSREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_EXPORTSUPPRESSIONSREQUEST'].fields_by_name['account_id']._serialized_options = b'\240\273\030\001'
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['CreateSuppression']._loaded_options = None
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['CreateSuppression']._serialized_options = b'\242\273\030F\n\004POST\022\020/v1/suppressions\030\311\001\"\013suppression*\014Suppressions2\016invalid_fields\250\273\030\003'
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['GetSuppression']._loaded_options = None
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['GetSuppression']._serialized_options = b'\242\273\0305\n\003GET\022\025/v1/suppressions/{id}*\014Suppressions2\tnot_found\250\273\030\002'
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['ListSuppressions']._loaded_options = None
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['ListSuppressions']._serialized_options = b'\242\273\0305\n\003GET\022\020/v1/suppressions*\014Suppressions2\016invalid_fields\250\273\030\002'
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['DeleteSuppression']._loaded_options = None
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['DeleteSuppression']._serialized_options = b'\242\273\030;\n\006DELETE\022\025/v1/suppressions/{id}\030\314\001*\014Suppressions2\tnot_found\250\273\030\003'
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['ImportSuppressions']._loaded_options = None
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['ImportSuppressions']._serialized_options = b'\250\273\030\003'
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['ExportSuppressions']._loaded_options = None
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['ExportSuppressions']._serialized_options = b'\250\273\030\002'
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['Unsubscribe']._loaded_options = None
+  _globals['_SUPPRESSIONSERVICE'].methods_by_name['Unsubscribe']._serialized_options = b'\250\273\030\004'
+  _globals['_SUPPRESSIONREASON']._serialized_start=1210
+  _globals['_SUPPRESSIONREASON']._serialized_end=1397
+  _globals['_SUPPRESSION']._serialized_start=139
+  _globals['_SUPPRESSION']._serialized_end=325
+  _globals['_CREATESUPPRESSIONREQUEST']._serialized_start=327
+  _globals['_CREATESUPPRESSIONREQUEST']._serialized_end=397
+  _globals['_GETSUPPRESSIONREQUEST']._serialized_start=399
+  _globals['_GETSUPPRESSIONREQUEST']._serialized_end=434
+  _globals['_LISTSUPPRESSIONSREQUEST']._serialized_start=437
+  _globals['_LISTSUPPRESSIONSREQUEST']._serialized_end=587
+  _globals['_LISTSUPPRESSIONSRESPONSE']._serialized_start=589
+  _globals['_LISTSUPPRESSIONSRESPONSE']._serialized_end=685
+  _globals['_DELETESUPPRESSIONREQUEST']._serialized_start=687
+  _globals['_DELETESUPPRESSIONREQUEST']._serialized_end=725
+  _globals['_IMPORTSUPPRESSIONSREQUEST']._serialized_start=727
+  _globals['_IMPORTSUPPRESSIONSREQUEST']._serialized_end=793
+  _globals['_IMPORTSUPPRESSIONSRESPONSE']._serialized_start=795
+  _globals['_IMPORTSUPPRESSIONSRESPONSE']._serialized_end=910
+  _globals['_CSVPROBLEM']._serialized_start=912
+  _globals['_CSVPROBLEM']._serialized_end=954
+  _globals['_EXPORTSUPPRESSIONSREQUEST']._serialized_start=956
+  _globals['_EXPORTSUPPRESSIONSREQUEST']._serialized_end=1029
+  _globals['_EXPORTSUPPRESSIONSRESPONSE']._serialized_start=1031
+  _globals['_EXPORTSUPPRESSIONSRESPONSE']._serialized_end=1097
+  _globals['_UNSUBSCRIBEREQUEST']._serialized_start=1099
+  _globals['_UNSUBSCRIBEREQUEST']._serialized_end=1153
+  _globals['_UNSUBSCRIBERESPONSE']._serialized_start=1155
+  _globals['_UNSUBSCRIBERESPONSE']._serialized_end=1207
+  _globals['_SUPPRESSIONSERVICE']._serialized_start=1400
+  _globals['_SUPPRESSIONSERVICE']._serialized_end=2313
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class SuppressionServiceStub:
-    """Addresses that an account must not mail through any of its providers. Callers: the service token.
+    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
+    the service token with account_id.
     """
 
     def __init__(self, channel):
@@ -41,6 +42,11 @@ class SuppressionServiceStub:
                 request_serializer=flute_dot_v1_dot_suppression__service__pb2.CreateSuppressionRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_suppression__service__pb2.Suppression.FromString,
                 _registered_method=True)
+        self.GetSuppression = channel.unary_unary(
+                '/flute.v1.SuppressionService/GetSuppression',
+                request_serializer=flute_dot_v1_dot_suppression__service__pb2.GetSuppressionRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_suppression__service__pb2.Suppression.FromString,
+                _registered_method=True)
         self.ListSuppressions = channel.unary_unary(
                 '/flute.v1.SuppressionService/ListSuppressions',
                 request_serializer=flute_dot_v1_dot_suppression__service__pb2.ListSuppressionsRequest.SerializeToString,
@@ -51,14 +57,37 @@ class SuppressionServiceStub:
                 request_serializer=flute_dot_v1_dot_suppression__service__pb2.DeleteSuppressionRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ImportSuppressions = channel.unary_unary(
+                '/flute.v1.SuppressionService/ImportSuppressions',
+                request_serializer=flute_dot_v1_dot_suppression__service__pb2.ImportSuppressionsRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_suppression__service__pb2.ImportSuppressionsResponse.FromString,
+                _registered_method=True)
+        self.ExportSuppressions = channel.unary_unary(
+                '/flute.v1.SuppressionService/ExportSuppressions',
+                request_serializer=flute_dot_v1_dot_suppression__service__pb2.ExportSuppressionsRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_suppression__service__pb2.ExportSuppressionsResponse.FromString,
+                _registered_method=True)
+        self.Unsubscribe = channel.unary_unary(
+                '/flute.v1.SuppressionService/Unsubscribe',
+                request_serializer=flute_dot_v1_dot_suppression__service__pb2.UnsubscribeRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_suppression__service__pb2.UnsubscribeResponse.FromString,
+                _registered_method=True)
 
 
 class SuppressionServiceServicer:
-    """Addresses that an account must not mail through any of its providers. Callers: the service token.
+    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
+    the service token with account_id.
     """
 
     def CreateSuppression(self, request, context):
         """Puts an address on the list; an address that is on it stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSuppression(self, request, context):
+        """One entry of the list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,7 +101,28 @@ class SuppressionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSuppression(self, request, context):
-        """Takes an address off the list.
+        """Takes an address off the list. The audit log keeps who did it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportSuppressions(self, request, context):
+        """Puts many addresses on the list, from CSV (RFC 4180). In JSON: POST /v1/suppressions/import with the file as body.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportSuppressions(self, request, context):
+        """The whole list as CSV, in pieces. In JSON: GET /v1/suppressions/export.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unsubscribe(self, request, context):
+        """A recipient's own wish, by the signed token in the List-Unsubscribe link of a mail (RFC 8058).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +136,11 @@ def add_SuppressionServiceServicer_to_server(servicer, server):
                     request_deserializer=flute_dot_v1_dot_suppression__service__pb2.CreateSuppressionRequest.FromString,
                     response_serializer=flute_dot_v1_dot_suppression__service__pb2.Suppression.SerializeToString,
             ),
+            'GetSuppression': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSuppression,
+                    request_deserializer=flute_dot_v1_dot_suppression__service__pb2.GetSuppressionRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_suppression__service__pb2.Suppression.SerializeToString,
+            ),
             'ListSuppressions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSuppressions,
                     request_deserializer=flute_dot_v1_dot_suppression__service__pb2.ListSuppressionsRequest.FromString,
@@ -96,6 +151,21 @@ def add_SuppressionServiceServicer_to_server(servicer, server):
                     request_deserializer=flute_dot_v1_dot_suppression__service__pb2.DeleteSuppressionRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
+            'ImportSuppressions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportSuppressions,
+                    request_deserializer=flute_dot_v1_dot_suppression__service__pb2.ImportSuppressionsRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_suppression__service__pb2.ImportSuppressionsResponse.SerializeToString,
+            ),
+            'ExportSuppressions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportSuppressions,
+                    request_deserializer=flute_dot_v1_dot_suppression__service__pb2.ExportSuppressionsRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_suppression__service__pb2.ExportSuppressionsResponse.SerializeToString,
+            ),
+            'Unsubscribe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unsubscribe,
+                    request_deserializer=flute_dot_v1_dot_suppression__service__pb2.UnsubscribeRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_suppression__service__pb2.UnsubscribeResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'flute.v1.SuppressionService', rpc_method_handlers)
@@ -105,7 +175,8 @@ def add_SuppressionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SuppressionService:
-    """Addresses that an account must not mail through any of its providers. Callers: the service token.
+    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
+    the service token with account_id.
     """
 
     @staticmethod
@@ -124,6 +195,33 @@ class SuppressionService:
             target,
             '/flute.v1.SuppressionService/CreateSuppression',
             flute_dot_v1_dot_suppression__service__pb2.CreateSuppressionRequest.SerializeToString,
+            flute_dot_v1_dot_suppression__service__pb2.Suppression.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSuppression(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.SuppressionService/GetSuppression',
+            flute_dot_v1_dot_suppression__service__pb2.GetSuppressionRequest.SerializeToString,
             flute_dot_v1_dot_suppression__service__pb2.Suppression.FromString,
             options,
             channel_credentials,
@@ -179,6 +277,87 @@ class SuppressionService:
             '/flute.v1.SuppressionService/DeleteSuppression',
             flute_dot_v1_dot_suppression__service__pb2.DeleteSuppressionRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportSuppressions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.SuppressionService/ImportSuppressions',
+            flute_dot_v1_dot_suppression__service__pb2.ImportSuppressionsRequest.SerializeToString,
+            flute_dot_v1_dot_suppression__service__pb2.ImportSuppressionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportSuppressions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.SuppressionService/ExportSuppressions',
+            flute_dot_v1_dot_suppression__service__pb2.ExportSuppressionsRequest.SerializeToString,
+            flute_dot_v1_dot_suppression__service__pb2.ExportSuppressionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unsubscribe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.SuppressionService/Unsubscribe',
+            flute_dot_v1_dot_suppression__service__pb2.UnsubscribeRequest.SerializeToString,
+            flute_dot_v1_dot_suppression__service__pb2.UnsubscribeResponse.FromString,
             options,
             channel_credentials,
             insecure,

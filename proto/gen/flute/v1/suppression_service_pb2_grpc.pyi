@@ -28,7 +28,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SuppressionServiceStub:
-    """Addresses that an account must not mail through any of its providers. Callers: the service token."""
+    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
+    the service token with account_id.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,25 +38,45 @@ class SuppressionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SuppressionServiceAsyncStub: ...
     CreateSuppression: _grpc.UnaryUnaryMultiCallable[_suppression_service_pb2.CreateSuppressionRequest, _suppression_service_pb2.Suppression]
     """Puts an address on the list; an address that is on it stays as it is."""
+    GetSuppression: _grpc.UnaryUnaryMultiCallable[_suppression_service_pb2.GetSuppressionRequest, _suppression_service_pb2.Suppression]
+    """One entry of the list."""
     ListSuppressions: _grpc.UnaryUnaryMultiCallable[_suppression_service_pb2.ListSuppressionsRequest, _suppression_service_pb2.ListSuppressionsResponse]
     """The list, oldest first."""
     DeleteSuppression: _grpc.UnaryUnaryMultiCallable[_suppression_service_pb2.DeleteSuppressionRequest, _empty_pb2.Empty]
-    """Takes an address off the list."""
+    """Takes an address off the list. The audit log keeps who did it."""
+    ImportSuppressions: _grpc.UnaryUnaryMultiCallable[_suppression_service_pb2.ImportSuppressionsRequest, _suppression_service_pb2.ImportSuppressionsResponse]
+    """Puts many addresses on the list, from CSV (RFC 4180). In JSON: POST /v1/suppressions/import with the file as body."""
+    ExportSuppressions: _grpc.UnaryUnaryMultiCallable[_suppression_service_pb2.ExportSuppressionsRequest, _suppression_service_pb2.ExportSuppressionsResponse]
+    """The whole list as CSV, in pieces. In JSON: GET /v1/suppressions/export."""
+    Unsubscribe: _grpc.UnaryUnaryMultiCallable[_suppression_service_pb2.UnsubscribeRequest, _suppression_service_pb2.UnsubscribeResponse]
+    """A recipient's own wish, by the signed token in the List-Unsubscribe link of a mail (RFC 8058)."""
 
 @_typing.type_check_only
 class SuppressionServiceAsyncStub(SuppressionServiceStub):
-    """Addresses that an account must not mail through any of its providers. Callers: the service token."""
+    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
+    the service token with account_id.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSuppression: _aio.UnaryUnaryMultiCallable[_suppression_service_pb2.CreateSuppressionRequest, _suppression_service_pb2.Suppression]  # type: ignore[assignment]
     """Puts an address on the list; an address that is on it stays as it is."""
+    GetSuppression: _aio.UnaryUnaryMultiCallable[_suppression_service_pb2.GetSuppressionRequest, _suppression_service_pb2.Suppression]  # type: ignore[assignment]
+    """One entry of the list."""
     ListSuppressions: _aio.UnaryUnaryMultiCallable[_suppression_service_pb2.ListSuppressionsRequest, _suppression_service_pb2.ListSuppressionsResponse]  # type: ignore[assignment]
     """The list, oldest first."""
     DeleteSuppression: _aio.UnaryUnaryMultiCallable[_suppression_service_pb2.DeleteSuppressionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Takes an address off the list."""
+    """Takes an address off the list. The audit log keeps who did it."""
+    ImportSuppressions: _aio.UnaryUnaryMultiCallable[_suppression_service_pb2.ImportSuppressionsRequest, _suppression_service_pb2.ImportSuppressionsResponse]  # type: ignore[assignment]
+    """Puts many addresses on the list, from CSV (RFC 4180). In JSON: POST /v1/suppressions/import with the file as body."""
+    ExportSuppressions: _aio.UnaryUnaryMultiCallable[_suppression_service_pb2.ExportSuppressionsRequest, _suppression_service_pb2.ExportSuppressionsResponse]  # type: ignore[assignment]
+    """The whole list as CSV, in pieces. In JSON: GET /v1/suppressions/export."""
+    Unsubscribe: _aio.UnaryUnaryMultiCallable[_suppression_service_pb2.UnsubscribeRequest, _suppression_service_pb2.UnsubscribeResponse]  # type: ignore[assignment]
+    """A recipient's own wish, by the signed token in the List-Unsubscribe link of a mail (RFC 8058)."""
 
 class SuppressionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Addresses that an account must not mail through any of its providers. Callers: the service token."""
+    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
+    the service token with account_id.
+    """
 
     @_abc_1.abstractmethod
     def CreateSuppression(
@@ -63,6 +85,14 @@ class SuppressionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_suppression_service_pb2.Suppression, _abc.Awaitable[_suppression_service_pb2.Suppression]]:
         """Puts an address on the list; an address that is on it stays as it is."""
+
+    @_abc_1.abstractmethod
+    def GetSuppression(
+        self,
+        request: _suppression_service_pb2.GetSuppressionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_suppression_service_pb2.Suppression, _abc.Awaitable[_suppression_service_pb2.Suppression]]:
+        """One entry of the list."""
 
     @_abc_1.abstractmethod
     def ListSuppressions(
@@ -78,6 +108,30 @@ class SuppressionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _suppression_service_pb2.DeleteSuppressionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Takes an address off the list."""
+        """Takes an address off the list. The audit log keeps who did it."""
+
+    @_abc_1.abstractmethod
+    def ImportSuppressions(
+        self,
+        request: _suppression_service_pb2.ImportSuppressionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_suppression_service_pb2.ImportSuppressionsResponse, _abc.Awaitable[_suppression_service_pb2.ImportSuppressionsResponse]]:
+        """Puts many addresses on the list, from CSV (RFC 4180). In JSON: POST /v1/suppressions/import with the file as body."""
+
+    @_abc_1.abstractmethod
+    def ExportSuppressions(
+        self,
+        request: _suppression_service_pb2.ExportSuppressionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_suppression_service_pb2.ExportSuppressionsResponse, _abc.Awaitable[_suppression_service_pb2.ExportSuppressionsResponse]]:
+        """The whole list as CSV, in pieces. In JSON: GET /v1/suppressions/export."""
+
+    @_abc_1.abstractmethod
+    def Unsubscribe(
+        self,
+        request: _suppression_service_pb2.UnsubscribeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_suppression_service_pb2.UnsubscribeResponse, _abc.Awaitable[_suppression_service_pb2.UnsubscribeResponse]]:
+        """A recipient's own wish, by the signed token in the List-Unsubscribe link of a mail (RFC 8058)."""
 
 def add_SuppressionServiceServicer_to_server(servicer: SuppressionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
