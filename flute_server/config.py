@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -28,6 +29,7 @@ class Config:
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 30.0
     log_level: str = "INFO"
+    public_url: str = ""  # where recipients reach web, without a slash at the end; empty: not known
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Config:
@@ -46,6 +48,7 @@ class Config:
             connect_timeout_s=_seconds(env, "FLUTE_CONNECT_TIMEOUT", cls.connect_timeout_s),
             read_timeout_s=_seconds(env, "FLUTE_READ_TIMEOUT", cls.read_timeout_s),
             log_level=env.get("FLUTE_LOG_LEVEL", cls.log_level).upper(),
+            public_url=_url(env, "FLUTE_PUBLIC_URL"),
         )
 
 
@@ -79,3 +82,11 @@ def _switch(env: Mapping[str, str], name: str) -> bool:
     if value not in {"", "0", "1", "false", "true"}:
         raise ConfigError(f"{name} must be 0 or 1, not {value!r}")
     return value in {"1", "true"}
+
+
+def _url(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "").strip().rstrip("/")
+    # Whoever gets a mail follows it: nothing that would end a header's <...> early.
+    if value and not re.fullmatch(r"https?://[^\s<>?#\"]+", value):
+        raise ConfigError(f"{name} must be an address such as https://mail.example.com, not {value!r}")
+    return value

@@ -7,6 +7,8 @@ FluteError
 ├── NotFound             no such thing, or not the caller's
 ├── AlreadyExists        the name or place is taken
 ├── FailedPrecondition   right request, wrong state
+├── Aborted              another call is in the way; try again in a moment
+├── RateLimited          too much at once, or for this month; says when to come back
 └── Unavailable          a part behind us is away; try again
 """
 
@@ -26,9 +28,13 @@ class Violation:
 
 
 class FluteError(Exception):
-    """Root. `code` is the name of the gRPC status; `reason` is stable and for programs (AIP-193)."""
+    """Root. `code` is the name of the gRPC status; `reason` is stable and for programs (AIP-193).
+
+    retry_after_s: when the same call may go better; None where it would not.
+    """
 
     code: ClassVar[str]
+    retry_after_s: float | None = None
 
     def __init__(
         self,
@@ -68,8 +74,29 @@ class FailedPrecondition(FluteError):
     code = "FAILED_PRECONDITION"
 
 
+class Aborted(FluteError):
+    """retry_after_s: the other call has ended by then."""
+
+    code = "ABORTED"
+    retry_after_s = 1.0
+
+
+class RateLimited(FluteError):
+    """retry_after_s: after so many seconds the same call would be let through, if none came before it."""
+
+    code = "RESOURCE_EXHAUSTED"
+    retry_after_s: float
+
+    def __init__(
+        self, reason: str, text: str, retry_after_s: float, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(reason, text, metadata=metadata)
+        self.retry_after_s = retry_after_s
+
+
 class Unavailable(FluteError):
     code = "UNAVAILABLE"
+    retry_after_s = 2.0
 
 
 def invalid(violations: Sequence[Violation]) -> InvalidArgument:
@@ -82,3 +109,8 @@ def invalid(violations: Sequence[Violation]) -> InvalidArgument:
 def not_found(kind: str, given: str) -> NotFound:
     """The error for an id that leads nowhere, the same whether it never was or belongs to somebody else."""
     return NotFound("NOT_FOUND", f"there is no {kind} {given[:100]!r}", metadata={"kind": kind})
+
+
+def no_email() -> NotFound:
+    """There is no such email, or it belongs to somebody else: the same words for both."""
+    return NotFound("EMAIL_NOT_FOUND", "there is no email with this id")

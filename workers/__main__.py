@@ -19,6 +19,8 @@ log = logging.getLogger("workers")
 
 # How long to leave Redis alone before trying again, at the most.
 LONGEST_REDIS_PAUSE_S = 5
+# How long webhook calls under way may take to end and be written down.
+LAST_CALLS_S = 15
 
 
 class Worker(SimpleWorker):
@@ -41,10 +43,14 @@ def main() -> None:
         process.deliverer()
     except ConfigError as error:
         sys.exit(f"flute worker: {error}")
-    threading.Thread(target=process.sweep_forever, name="sweep", daemon=True).start()
+    for forever in (process.sweep_forever, process.follow_forever):
+        threading.Thread(target=forever, name=forever.__name__, daemon=True).start()
+    telling = threading.Thread(target=process.tell_forever, name="tell_forever", daemon=True)
+    telling.start()
     while not process.stop.is_set():
         _work(config)
     process.deliverer().finish()
+    telling.join(LAST_CALLS_S)
 
 
 def _work(config: Config) -> None:

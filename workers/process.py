@@ -11,15 +11,22 @@ from flask import Flask
 
 from flute_server.app import create_app
 from flute_server.config import Config
-from flute_server.sending import deliver, health, ingest
+from flute_server.sending import deliver, health, idempotency, ingest
 from flute_server.sending.deliver import DATABASE_ERRORS, Deliverer
+from flute_server.sending.follow import BATCH, follow
 from flute_server.sending.ingest import Reader
+from flute_server.sending.webhooks.deliver import Teller
 
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 1.0
 # How often the health of accounts is looked at whose mail is not heard of.
 WATCH_EVERY_S = 15.0
+# How often idempotency keys are forgotten, a portion each time.
+FORGET_EVERY_S = 5.0
+# How long to wait for more events: while some come, and when none do.
+FOLLOW_EVERY_S = 0.5
+FOLLOW_IDLE_EVERY_S = 1.0
 stop = threading.Event()
 
 
@@ -41,7 +48,7 @@ def deliverer() -> Deliverer:
 def sweep_forever() -> None:
     """Look for due mail every second until the process stops; a missing database is said once."""
     away = False
-    next_watch = 0.0
+    next_watch = next_forget = 0.0
     while not stop.wait(SWEEP_EVERY_S):
         try:
             deliver.sweep(app())
@@ -49,8 +56,33 @@ def sweep_forever() -> None:
             if time.monotonic() > next_watch:
                 next_watch = time.monotonic() + WATCH_EVERY_S
                 health.sweep(app())
+            if time.monotonic() > next_forget:
+                next_forget = time.monotonic() + FORGET_EVERY_S
+                idempotency.sweep(app())
             away = False
         except DATABASE_ERRORS as error:
             if not away:
                 log.warning("the sweep cannot reach the database: %s", str(error).splitlines()[0])
             away = True
+
+
+def follow_forever() -> None:
+    """Take in events until the process stops; of several processes one does it. A failure is said once."""
+    failing = False
+    pause = 0.0
+    while not stop.wait(pause):
+        try:
+            count = follow(app())
+            pause = 0.0 if count == BATCH else FOLLOW_EVERY_S if count else FOLLOW_IDLE_EVERY_S
+            failing = False
+        except Exception as error:
+            if not failing:
+                known = isinstance(error, DATABASE_ERRORS)
+                text = str(error).splitlines()[0] if known else ""
+                log.warning("events cannot be followed, trying on: %s", text, exc_info=not known)
+            failing, pause = True, FOLLOW_IDLE_EVERY_S
+
+
+def tell_forever() -> None:
+    """Call the owners' webhook endpoints until the process stops."""
+    Teller(app()).run(stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from flute_server import addresses
+from flute_server.admin.audit import Author, note
 from flute_server.admin.find import required_name
 from flute_server.admin.paging import page
 from flute_server.errors import AlreadyExists, Violation, invalid
@@ -14,7 +15,7 @@ from flute_server.vault import password_hash
 PASSWORD_LENGTHS = range(12, 1001)
 
 
-def create(name: str, owner_email: str, owner_password: str) -> Account:
+def create(name: str, owner_email: str, owner_password: str, author: Author) -> Account:
     """A new tenant with its owner. Raises InvalidArgument, or AlreadyExists for a known owner's address."""
     account = Account(name=required_name("name", name))
     email = owner_email.strip().lower()
@@ -31,6 +32,8 @@ def create(name: str, owner_email: str, owner_password: str) -> Account:
     db.session.add_all([account, user])
     db.session.flush()
     db.session.add(Member(account_id=account.id, user_id=user.id, role=Role.OWNER))
+    text = f"owned by {email}"
+    note(account.id, author, "account.create", account.name, text)
     db.session.commit()
     return account
 

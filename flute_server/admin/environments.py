@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import exists, select
 
 from flute_server import addresses
+from flute_server.admin.audit import Author, note
 from flute_server.admin.find import find, required_name
 from flute_server.admin.paging import page
+from flute_server.admin.rate_limits import checked
+from flute_server.config import Config
+from flute_server.domain.bucket import Limit
 from flute_server.errors import AlreadyExists, FailedPrecondition, Violation, invalid
 from flute_server.models import (
     Account,
@@ -25,9 +30,7 @@ from flute_server.providers.base import Provider
 from flute_server.providers.registry import PROVIDERS
 
 WAITS_S = range(60, 7 * 24 * 3600 + 1)
-CHANGEABLE = frozenset(
-    {"name", "allow_subdomains", "on_ambiguous", "ambiguity_wait", "give_up_after", "on_delay"}
-)
+MOST_A_MONTH = 10_000_000_000
 CARRIES = {
     "internationalized_sender": "sender addresses with non-ASCII local parts",
     "internationalized_recipient": "recipient addresses with non-ASCII local parts",
@@ -36,8 +39,10 @@ CARRIES = {
 }
 
 
-def create(account_id: str, name: str, domain: str, settings: Mapping[str, Any]) -> Environment:
-    """A new environment. settings: any of CHANGEABLE but name; times in seconds.
+def create(
+    account_id: str, name: str, domain: str, settings: Mapping[str, Any], author: Author
+) -> Environment:
+    """A new environment. settings: any of _SETTERS but name; times in seconds.
 
     Raises InvalidArgument, NotFound for the account, AlreadyExists for the name.
     """
@@ -49,37 +54,31 @@ def create(account_id: str, name: str, domain: str, settings: Mapping[str, Any])
     environment = Environment(account_id=account.id, domain=domain)
     change(environment, {**settings, "name": name})
     db.session.add(environment)
+    _note(environment, "environment.create", author, f"for {domain}")
     db.session.commit()
     return environment
 
 
-def update(id_: str, settings: Mapping[str, Any]) -> Environment:
+def update(id_: str, settings: Mapping[str, Any], author: Author) -> Environment:
     """Change what settings names."""
     environment = find(Environment, id_)
     change(environment, settings)
+    _note(environment, "environment.update", author, ", ".join(_words(*item) for item in settings.items()))
     db.session.commit()
     return environment
 
 
 def change(environment: Environment, settings: Mapping[str, Any]) -> None:
-    """Set the given settings. Raises InvalidArgument and AlreadyExists."""
+    """Set the given settings. Raises InvalidArgument, AlreadyExists and FailedPrecondition."""
     for name, value in settings.items():
-        if name == "name":
-            environment.name = _free_name(environment, required_name("environment.name", value))
-        elif name in {"ambiguity_wait", "give_up_after"}:
-            setattr(environment, f"{name}_s", _wait(name, value))
-        elif name == "on_ambiguous":
-            environment.on_ambiguous = AmbiguityPolicy(value)
-        elif name == "on_delay":
-            environment.on_delay = DelayPolicy(value)
-        elif name == "allow_subdomains":
-            environment.allow_subdomains = bool(value)
+        if setter := _SETTERS.get(name):
+            setter(environment, value)
         else:
-            text = f"cannot be changed; what can be: {', '.join(sorted(CHANGEABLE))}"
+            text = f"cannot be changed; what can be: {', '.join(_SETTERS)}"
             raise invalid([Violation(f"update_mask.{name}", text)])
 
 
-def delete(id_: str) -> None:
+def delete(id_: str, author: Author) -> None:
     """Remove an environment with its routes and keys. Raises FailedPrecondition once it has accepted mail."""
     environment = find(Environment, id_)
     if db.session.scalar(select(exists().where(Email.environment_id == environment.id))):
@@ -87,6 +86,7 @@ def delete(id_: str) -> None:
             "ENVIRONMENT_HAS_MAIL",
             "the environment has accepted mail, whose story would be lost; revoke its keys instead",
         )
+    _note(environment, "environment.delete", author)
     db.session.delete(environment)
     db.session.commit()
 
@@ -134,6 +134,20 @@ def _unequal(providers: list[tuple[str, type[Provider]]]) -> list[str]:
     return found
 
 
+def _set_name(environment: Environment, value: str) -> None:
+    environment.name = _free_name(environment, required_name("environment.name", value))
+
+
+def _note(environment: Environment, action: str, author: Author, text: str = "") -> None:
+    note(environment.account_id, author, action, environment.name, text)
+
+
+def _words(name: str, value: object) -> str:
+    if isinstance(value, Limit):
+        return f"{name}: {value.per_second:,} a second"
+    return f"{name}: {'none' if value is None else value}"
+
+
 def _free_name(environment: Environment, name: str) -> str:
     query = select(Environment.id).where(
         Environment.account_id == environment.account_id, Environment.name == name
@@ -149,3 +163,59 @@ def _wait(name: str, seconds: int) -> int:
     if seconds not in WAITS_S:
         raise invalid([Violation(f"environment.{name}", "1 minute to 7 days")])
     return seconds
+
+
+def _set_ambiguity_wait(environment: Environment, seconds: int) -> None:
+    environment.ambiguity_wait_s = _wait("ambiguity_wait", seconds)
+
+
+def _set_give_up_after(environment: Environment, seconds: int) -> None:
+    environment.give_up_after_s = _wait("give_up_after", seconds)
+
+
+def _set_on_ambiguous(environment: Environment, value: str) -> None:
+    environment.on_ambiguous = AmbiguityPolicy(value)
+
+
+def _set_on_delay(environment: Environment, value: str) -> None:
+    environment.on_delay = DelayPolicy(value)
+
+
+def _set_allow_subdomains(environment: Environment, value: bool) -> None:
+    environment.allow_subdomains = bool(value)
+
+
+def _set_rate_limit(environment: Environment, value: Limit | None) -> None:
+    limit = checked("environment.rate_limit", value)
+    environment.rate_per_second = limit.per_second if limit else None
+    environment.rate_burst = limit.burst if limit else None
+
+
+def _set_monthly_quota(environment: Environment, value: int) -> None:
+    if not 0 <= value <= MOST_A_MONTH:
+        raise invalid([Violation("environment.monthly_quota", f"0 (no limit) to {MOST_A_MONTH:,}")])
+    environment.monthly_quota = value or None
+
+
+def _set_one_click_unsubscribe(environment: Environment, value: bool) -> None:
+    config: Config = current_app.config["FLUTE"]
+    if value and not config.public_url:
+        raise FailedPrecondition(
+            "PUBLIC_URL_MISSING",
+            "links need the address at which recipients reach web: set FLUTE_PUBLIC_URL for server and"
+            " workers, for example https://mail.example.com, and start them anew",
+        )
+    environment.one_click_unsubscribe = bool(value)
+
+
+_SETTERS: dict[str, Callable[[Environment, Any], None]] = {
+    "name": _set_name,
+    "allow_subdomains": _set_allow_subdomains,
+    "on_ambiguous": _set_on_ambiguous,
+    "ambiguity_wait": _set_ambiguity_wait,
+    "give_up_after": _set_give_up_after,
+    "on_delay": _set_on_delay,
+    "rate_limit": _set_rate_limit,
+    "monthly_quota": _set_monthly_quota,
+    "one_click_unsubscribe": _set_one_click_unsubscribe,
+}

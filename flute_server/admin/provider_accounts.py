@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import exists, select
 
+from flute_server.admin.audit import Author, note
 from flute_server.admin.find import find, required_name
 from flute_server.admin.paging import page
 from flute_server.config import Config
@@ -17,7 +18,13 @@ from flute_server.vault import vault
 
 
 def create(
-    config: Config, account_id: str, provider: str, name: str, credentials: Mapping[str, str]
+    config: Config,
+    account_id: str,
+    provider: str,
+    name: str,
+    credentials: Mapping[str, str],
+    *,
+    author: Author,
 ) -> ProviderAccount:
     """Connect a provider. Raises InvalidArgument naming the field, NotFound, AlreadyExists."""
     account = find(Account, account_id)
@@ -28,14 +35,19 @@ def create(
     row = ProviderAccount(account_id=account.id, provider=provider, name=name)
     row.credentials = vault(config.secret_keys).seal(_validated(PROVIDERS[provider], credentials))
     db.session.add(row)
+    _note(row, "provider_account.create", author, PROVIDERS[provider].name)
     db.session.commit()
     return row
 
 
-def update(config: Config, id_: str, name: str, credentials: Mapping[str, str]) -> ProviderAccount:
+def update(
+    config: Config, id_: str, name: str, credentials: Mapping[str, str], author: Author
+) -> ProviderAccount:
     """Replace what is given; an empty credential keeps the stored one."""
     row = find(ProviderAccount, id_)
+    changed = []
     if name.strip() and name.strip() != row.name:
+        changed.append(f"was named {row.name}")
         row.name = _free_name(row.account_id, required_name("provider_account.name", name))
     given = {key: value for key, value in credentials.items() if value.strip()}
     if given:
@@ -43,11 +55,21 @@ def update(config: Config, id_: str, name: str, credentials: Mapping[str, str]) 
         merged = {**secrets.open(row.credentials), **given}
         row.credentials = secrets.seal(_validated(PROVIDERS[row.provider], merged))
         row.revision += 1
+        changed.append(f"credentials: {', '.join(sorted(given))}")
+    if changed:
+        _note(row, "provider_account.update", author, "; ".join(changed))
     db.session.commit()
     return row
 
 
-def delete(id_: str) -> None:
+def reset(id_: str, author: Author) -> ProviderAccount:
+    """Note that somebody says it is well again. The caller closes its breakers and commits."""
+    row = find(ProviderAccount, id_)
+    _note(row, "provider_account.reset", author)
+    return row
+
+
+def delete(id_: str, author: Author) -> None:
     """Raises FailedPrecondition while a route uses it or mail went through it."""
     row = find(ProviderAccount, id_)
     if db.session.scalar(select(exists().where(Route.provider_account_id == row.id))):
@@ -56,6 +78,7 @@ def delete(id_: str) -> None:
         raise FailedPrecondition(
             "PROVIDER_ACCOUNT_HAS_MAIL", "mail went through it, whose story would be lost"
         )
+    _note(row, "provider_account.delete", author)
     db.session.delete(row)
     db.session.commit()
 
@@ -88,6 +111,10 @@ def shown_credentials(config: Config, row: ProviderAccount) -> dict[str, str]:
     values = vault(config.secret_keys).open(row.credentials)
     secret = {field.name for field in PROVIDERS[row.provider].fields if field.secret}
     return {name: value for name, value in values.items() if name not in secret}
+
+
+def _note(row: ProviderAccount, action: str, author: Author, text: str = "") -> None:
+    note(row.account_id, author, action, row.name, text)
 
 
 def _validated(provider: type[Provider], credentials: Mapping[str, str]) -> dict[str, str]:

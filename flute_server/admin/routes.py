@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import select
 
+from flute_server.admin.audit import Author, note
 from flute_server.admin.find import find
 from flute_server.errors import AlreadyExists, FailedPrecondition, Violation, invalid
 from flute_server.models import Environment, ProviderAccount, Route, db
@@ -19,7 +20,9 @@ RANGES = {
 }
 
 
-def create(environment_id: str, provider_account_id: str, settings: Mapping[str, int]) -> Route:
+def create(
+    environment_id: str, provider_account_id: str, settings: Mapping[str, int], author: Author
+) -> Route:
     """Add a provider account to an environment of the same account.
 
     settings: any of RANGES, disabled and authenticated; position 0: after the last one; weight 0: 1; a cap
@@ -40,20 +43,24 @@ def create(environment_id: str, provider_account_id: str, settings: Mapping[str,
     position, weight = settings.get("position") or last + 1, settings.get("weight") or 1
     _change(route, {**settings, "position": position, "weight": weight})
     db.session.add(route)
+    _note(route, "route.create", author, f"at position {position}")
     db.session.commit()
     return route
 
 
-def update(id_: str, settings: Mapping[str, int]) -> Route:
+def update(id_: str, settings: Mapping[str, int], author: Author) -> Route:
     """Change any of RANGES, disabled and authenticated."""
     route = find(Route, id_)
     _change(route, settings)
+    _note(route, "route.update", author, ", ".join(f"{name}: {value}" for name, value in settings.items()))
     db.session.commit()
     return route
 
 
-def delete(id_: str) -> None:
-    db.session.delete(find(Route, id_))
+def delete(id_: str, author: Author) -> None:
+    route = find(Route, id_)
+    _note(route, "route.delete", author)
+    db.session.delete(route)
     db.session.commit()
 
 
@@ -62,6 +69,13 @@ def list_all(environment_id: str) -> list[Route]:
     environment = find(Environment, environment_id)
     query = select(Route).where(Route.environment_id == environment.id)
     return list(db.session.scalars(query.order_by(Route.position, Route.id)))
+
+
+def _note(route: Route, action: str, author: Author, text: str = "") -> None:
+    environment = find(Environment, str(route.environment_id))
+    provider_account = find(ProviderAccount, str(route.provider_account_id))
+    subject = f"{provider_account.name} in {environment.name}"
+    note(environment.account_id, author, action, subject, text)
 
 
 def _change(route: Route, settings: Mapping[str, int]) -> None:

@@ -22,11 +22,17 @@ _COMMANDS = {
     "provider-account": ("provider_accounts", "provider_account", "Credentials at a provider."),
     "environment": ("environments", "environment", "FROM domains and their settings."),
     "route": ("routes", "route", "The order in which an environment tries its providers."),
-    "suppression": ("suppressions", "suppression", "Addresses that get no mail: add, list, remove."),
+    "suppression": ("suppressions", "suppression", "Addresses that get no mail: add, list, import."),
+    "audit": ("audit", "audit", "Who changed what."),
     "alert": ("alerts", "alert", "What waits for a person: list, resolve."),
     "key": ("keys", "key", "API keys: create, list, revoke."),
     "send": ("emails", "send", "Send a mail."),
     "email": ("emails", "email", "What became of a mail."),
+    "cancel": ("emails", "cancel", "Take a mail back that still waits."),
+    "reschedule": ("emails", "reschedule", "Give a scheduled mail another time."),
+    "resend": ("emails", "resend", "Send a mail again, as a new one."),
+    "webhook": ("webhooks", "webhook", "Programs that are told of events: add, test, replay."),
+    "statistics": ("statistics", "statistics", "How much mail, what became of it, how long it took."),
     "classify": ("classify", "classify", "Say what a provider's answer or bounce means."),
 }
 

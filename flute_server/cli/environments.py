@@ -22,6 +22,7 @@ from flute_server.cli.common import (
     span_words,
     when,
 )
+from flute_server.cli.rates import rate_limit, rate_options, rate_words
 from flute_server.local.client import Client
 
 _CHOICES: dict[str, dict[str, int]] = {
@@ -53,6 +54,13 @@ def _settings(function: Callable[..., Any]) -> Callable[..., Any]:
             default=None,
             help="May addresses below the domain send as well?",
         ),
+        click.option(
+            "--one-click-unsubscribe/--no-one-click-unsubscribe",
+            default=None,
+            help="Give mail with one recipient a signed unsubscribe link (RFC 8058).",
+        ),
+        click.option("--monthly-quota", type=int, help="Mails a calendar month (UTC); 0 for no limit."),
+        rate_options("Mails from all keys together"),
     ):
         function = option(function)
     return function
@@ -124,6 +132,9 @@ def show(client: Client, environment: str, account: str | None, as_json: bool) -
         ("on ambiguous", _ambiguous(row)),
         ("on delay", _delay(row)),
         ("give up after", span_words(row.give_up_after)),
+        ("rate limit", rate_words(row) or "none"),
+        ("monthly quota", f"{row.monthly_quota:,} mails" if row.monthly_quota else "none"),
+        ("unsubscribe", "one-click link" if row.one_click_unsubscribe else "no link"),
         ("created (UTC)", when(row.create_time)),
     ):
         click.echo(f"  {name:<14} {value}")
@@ -168,12 +179,16 @@ def delete(client: Client, environment: str, account: str | None) -> None:
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
-    """What was given, by field name, as the contract says it."""
-    return {
+    """What was given, by field name, as the contract says it. --rate 0 takes the limit away."""
+    rate, burst = settings.pop("rate"), settings.pop("burst")
+    given = {
         name: _CHOICES[name][value] if name in _CHOICES else value
         for name, value in settings.items()
         if value is not None
     }
+    if rate is not None or burst is not None:
+        given["rate_limit"] = rate_limit(rate, burst) if rate != 0 else None
+    return given
 
 
 def _tell(what: str, row: pb.Environment, as_json: bool) -> None:

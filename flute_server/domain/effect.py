@@ -47,7 +47,8 @@ class Elsewhere(IntEnum):
 class Seen:
     """What is on record of the attempt that an event is about, for its recipient.
 
-    attempts: how many were made for this recipient; age: since this one began.
+    attempts: how many were made for this recipient; age: since this one began; canceled: the caller took the
+    mail back since.
     """
 
     state: State
@@ -56,6 +57,7 @@ class Seen:
     elsewhere: Elsewhere
     attempts: int
     age: timedelta
+    canceled: bool = False
 
 
 def standing(outcome: Outcome | None, fate: Fate | None) -> Elsewhere:
@@ -168,13 +170,14 @@ def _decided(told: Effect, seen: Seen, verdict: Verdict) -> Effect:
     by_domain = verdict.cause is Cause.SENDER_DOMAIN
     notice = Notice.ALERT_SENDER_DOMAIN if by_domain else None
     if verdict.action in _RESENDING:
+        if seen.canceled:
+            return _with(told, State.CANCELED, notice, "; not resent, for the mail was canceled")
         if why := _too_late(seen):
             return _with(told, State.FAILED, notice, why)
         where = "a provider that signs for the domain" if by_domain else "the next provider"
         return _with(told, State.QUEUED, notice, f"; resending to this recipient through {where}")
     if verdict.action is Action.SUPPRESS:
-        text = "; no provider would help, and the address is suppressed"
-        return _with(told, State.BOUNCED, Notice.SUPPRESS_BOUNCE, text)
+        return _with(told, State.BOUNCED, Notice.SUPPRESS_BOUNCE, "; no provider would help")
     if verdict.action is Action.REVIEW:
         text = "; not resent, since the cause is not clear: a person should look"
         return _with(told, State.BOUNCED, Notice.ALERT_REVIEW, text)

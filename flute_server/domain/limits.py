@@ -1,5 +1,7 @@
 """How much one request may hold. The README and the API reference state these figures."""
 
+from datetime import timedelta
+
 MAX_RECIPIENTS = 50  # to + cc + bcc: the smallest cap of the providers (Postmark)
 MAX_REPLY_TO = 10
 MAX_SUBJECT = 998  # characters; RFC 5322 section 2.1.1 caps a line at 998
@@ -15,3 +17,6 @@ MAX_METADATA = 50
 MAX_METADATA_KEY = 64  # characters
 MAX_METADATA_VALUE = 1000  # characters
 MAX_NAME = 320  # characters of a display name
+MAX_BATCH = 500  # mails; MAX_CONTENT_BYTES holds for all of them together
+MAX_AHEAD = timedelta(days=30)  # of send_at
+MAX_REQUEST_ID = 255  # characters of an idempotency key

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from flute_server.domain.limits import (
+    MAX_AHEAD,
     MAX_ATTACHMENTS,
     MAX_BODY_BYTES,
     MAX_CONTENT_BYTES,
@@ -51,6 +53,18 @@ def faults(message: Message, check_address: AddressCheck) -> Iterator[Fault]:
     yield from _headers(message.headers)
     yield from _attachments(message)
     yield from _labels(message)
+
+
+def send_at_fault(send_at: datetime | None, now: datetime) -> str:
+    """Why a mail cannot be sent at this time; empty when it can."""
+    if send_at and send_at > now + MAX_AHEAD:
+        return f"at most {MAX_AHEAD.days} days ahead"
+    return ""
+
+
+def content_bytes(message: Message) -> int:
+    """What counts for MAX_CONTENT_BYTES."""
+    return sum(len(file.content) for file in message.attachments) + len(message.text) + len(message.html)
 
 
 def _addresses(message: Message, check: AddressCheck) -> Iterator[Fault]:
@@ -137,7 +151,7 @@ def _attachments(message: Message) -> Iterator[Fault]:
     files = message.attachments
     if len(files) > MAX_ATTACHMENTS:
         yield "attachments", f"at most {MAX_ATTACHMENTS} files"
-    total = sum(len(file.content) for file in files) + len(message.text) + len(message.html)
+    total = content_bytes(message)
     if total > MAX_CONTENT_BYTES:
         yield "attachments", f"{total:,} bytes in all; at most {MAX_CONTENT_BYTES:,} with the bodies"
     for index, file in enumerate(files):

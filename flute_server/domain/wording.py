@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from flute_server.domain.effect import Notice
 from flute_server.domain.event import ProviderEvent, ProviderEventKind
 from flute_server.domain.outcome import ErrorKind, Reply
 from flute_server.domain.settlement import Settlement, Step
@@ -24,6 +27,11 @@ _KINDS = {
     ErrorKind.TEMPORARY: "asks to try this recipient later",
     ErrorKind.AMBIGUOUS: "gave no answer, so it may or may not have taken the mail",
 }
+
+
+def to_be_sent(time: datetime) -> str:
+    """When a scheduled mail is to leave."""
+    return f"to be sent on {time.astimezone(UTC):%d %b %Y at %H:%M:%S} UTC"
 
 
 def answered(account: str, reply: Reply) -> str:
@@ -57,6 +65,17 @@ def happened(account: str, event: ProviderEvent, verdict: Verdict | None) -> str
         return text
     cause = verdict.cause.replace("_", " ")
     return f"{text} [cause: {cause}, for {verdict.reason} (rule {verdict.rule})]"
+
+
+def noted(notice: Notice | None, *, test: bool) -> str:
+    """What else an event leads to; what a test mail spares."""
+    if notice is None:
+        return ""
+    suppresses = notice not in {Notice.ALERT_SENDER_DOMAIN, Notice.ALERT_REVIEW}
+    if test:
+        what = "the address would be suppressed" if suppresses else "an alert would be raised"
+        return f"; with a live mail, {what}"
+    return "; the address is suppressed" if suppresses else ""
 
 
 def consequence(settlement: Settlement) -> str:

@@ -34,6 +34,11 @@ DOMAIN = "flutemail.io"
 ACCOUNT = "Demo"
 ENVIRONMENT = "Transactional"
 KEY = "Demo"
+ALL_SCOPES = (
+    api_key_service_pb2.API_KEY_SCOPE_SEND,
+    api_key_service_pb2.API_KEY_SCOPE_READ,
+    api_key_service_pb2.API_KEY_SCOPE_MANAGE,
+)
 BOUNCE_DOMAIN = f"bounces.{DOMAIN}"
 WEBHOOK_USERNAME = "demo"
 # In the order of the routes; the first is played as broken, so that failover can be watched.
@@ -67,7 +72,7 @@ class Demo:
         self._listen(provider_accounts)
         environment_id = self._environment(account_id)
         self._routes(environment_id, [row.id for row in provider_accounts])
-        self._key(environment_id)
+        self._keys(environment_id)
 
     def _remember(self, **values: object) -> None:
         self._known.update(values)
@@ -171,18 +176,30 @@ class Demo:
                 )
                 self._client.call(service.CreateRoute, pb.CreateRouteRequest(route=route))
 
-    def _key(self, environment_id: str) -> None:
-        service, pb = self._client.api_keys, api_key_service_pb2
+    def _keys(self, environment_id: str) -> None:
+        """Both may do all, so that everything can be tried with them."""
+        pb = api_key_service_pb2
+        self._remember(environment_id=environment_id)
         request = pb.ListApiKeysRequest(environment_id=environment_id)
-        rows = self._client.pages(service.ListApiKeys, request, "api_keys")
-        valid = {row.id for row in rows if not row.HasField("revoke_time")}
-        if self._known.get("api_key_id") in valid:
+        rows = self._client.pages(self._client.api_keys.ListApiKeys, request, "api_keys")
+        valid = {row.id for row in rows if not row.HasField("revoke_time") and _may_all(row)}
+        self._key(valid, KEY, pb.API_KEY_KIND_LIVE, "")
+        self._key(valid, f"{KEY} (test)", pb.API_KEY_KIND_TEST, "test_")
+
+    def _key(
+        self, valid: set[str], name: str, kind: api_key_service_pb2.ApiKeyKind.ValueType, prefix: str
+    ) -> None:
+        if self._known.get(f"{prefix}api_key_id") in valid:
             return
-        create = pb.CreateApiKeyRequest(environment_id=environment_id, name=KEY)
-        made = self._client.call(service.CreateApiKey, create)
-        self._remember(
-            environment_id=environment_id, api_key_id=made.api_key.id, access_token=made.access_token
+        create = api_key_service_pb2.CreateApiKeyRequest(
+            environment_id=self._known["environment_id"], name=name, kind=kind, scopes=ALL_SCOPES
         )
+        made = self._client.call(self._client.api_keys.CreateApiKey, create)
+        self._remember(**{f"{prefix}api_key_id": made.api_key.id, f"{prefix}access_token": made.access_token})
+
+
+def _may_all(row: api_key_service_pb2.ApiKey) -> bool:
+    return set(row.scopes) == set(ALL_SCOPES) and not row.HasField("expire_time")
 
 
 def main(arguments: list[str]) -> int:

@@ -40,7 +40,8 @@ def _try_it(ready: Mapping[str, Any]) -> list[str]:
         "",
         f'  curl -s -X PUT {ready["sandbox"]}/providers/postmark/mode -d \'{{"mode": "block"}}\'',
         "",
-        "`flute email ID --explain` tells a mail's story in sentences.",
+        "`flute email ID --explain` tells a mail's story in sentences. With the test_access_token of",
+        "ready.json everything works the same, and no provider is called.",
     ]
 
 

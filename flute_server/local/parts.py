@@ -133,6 +133,7 @@ def _server_env(plan: Plan) -> dict[str, str]:
         "FLUTE_SECRET_KEYS": plan.secret_keys,
         "FLUTE_SERVICE_TOKEN": plan.service_token,
     }
+    env.setdefault("FLUTE_PUBLIC_URL", plan.web_address)
     if plan.demo:  # the sandbox is at a private address
         env["FLUTE_ALLOW_PRIVATE_ADDRESSES"] = "1"
     return env

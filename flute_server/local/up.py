@@ -182,7 +182,8 @@ class Up:
         if plan.demo:
             made = read_json(self._data_dir / "demo.json")
             content["sandbox"] = read_json(plan.sandbox_file)["control"]
-            content |= {name: made[name] for name in ("access_token", "environment_id", "login")}
+            names = ("access_token", "test_access_token", "environment_id", "login")
+            content |= {name: made[name] for name in names}
         return content
 
     async def _greet_sandbox(self, plan: Plan) -> None:

@@ -22,7 +22,7 @@ from flute_server.models.feedback import (
     SuppressionReason,
 )
 from flute_server.models.provider_account import Breaker, Delay, ProviderAccount
-from flute_server.models.statistics import Dimension, Follower, Measure, Tally, Timing
+from flute_server.models.statistics import Dimension, Follower, Grain, Measure, Tally, Timing
 from flute_server.models.webhook import WebhookDelivery, WebhookDeliveryState, WebhookEndpoint, WebhookTry
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Environment",
     "Event",
     "Follower",
+    "Grain",
     "IdempotencyKey",
     "Inbound",
     "KeyKind",

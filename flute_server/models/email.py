@@ -185,6 +185,8 @@ class Event(Base):
         Index(None, "email_id", "id"),
         Index(None, "environment_id", "xid", "id"),
         Index(None, "xid", "id"),
+        # Events come nearly in the order of their times, for which this kind is enough, and tiny.
+        Index(None, "time", postgresql_using="brin"),
     )
 
 

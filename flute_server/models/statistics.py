@@ -30,8 +30,18 @@ class Dimension(StrEnum):
     DOMAIN = "domain"
 
 
+class Grain(StrEnum):
+    """How long a row covers. Days, in UTC, say the same as hours, in fewer rows for those who read a year."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+
 class Tally(Base):
-    """How often what happened in an hour. key: the account's id, the tag or the domain; empty for ALL."""
+    """How often what happened in an hour or a day.
+
+    start: of that time. key: the account's id, the tag or the domain; empty for ALL.
+    """
 
     __tablename__ = "tally"
 
@@ -39,12 +49,16 @@ class Tally(Base):
         ForeignKey("environment.id", ondelete="CASCADE"), primary_key=True
     )
     dimension: Mapped[Str] = mapped_column(primary_key=True)
-    hour: Mapped[Time] = mapped_column(primary_key=True)
+    grain: Mapped[Str] = mapped_column(primary_key=True)
+    start: Mapped[Time] = mapped_column(primary_key=True)
     key: Mapped[Str] = mapped_column(primary_key=True)
     type: Mapped[Str] = mapped_column(primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)
 
-    __table_args__ = (CheckConstraint(one_of("dimension", Dimension), name="dimension"),)
+    __table_args__ = (
+        CheckConstraint(one_of("dimension", Dimension), name="dimension"),
+        CheckConstraint(one_of("grain", Grain), name="grain"),
+    )
 
 
 class Measure(StrEnum):
@@ -55,7 +69,7 @@ class Measure(StrEnum):
 
 
 class Timing(Base):
-    """How many took how long in an hour. bucket: see flute_server/domain/histogram.py."""
+    """How many took how long in an hour or a day. bucket: see flute_server/domain/histogram.py."""
 
     __tablename__ = "timing"
 
@@ -63,7 +77,8 @@ class Timing(Base):
         ForeignKey("environment.id", ondelete="CASCADE"), primary_key=True
     )
     dimension: Mapped[Str] = mapped_column(primary_key=True)
-    hour: Mapped[Time] = mapped_column(primary_key=True)
+    grain: Mapped[Str] = mapped_column(primary_key=True)
+    start: Mapped[Time] = mapped_column(primary_key=True)
     key: Mapped[Str] = mapped_column(primary_key=True)
     measure: Mapped[Str] = mapped_column(primary_key=True)
     bucket: Mapped[int] = mapped_column(primary_key=True)
@@ -71,5 +86,6 @@ class Timing(Base):
 
     __table_args__ = (
         CheckConstraint(one_of("dimension", Dimension), name="dimension"),
+        CheckConstraint(one_of("grain", Grain), name="grain"),
         CheckConstraint(one_of("measure", Measure), name="measure"),
     )

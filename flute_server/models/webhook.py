@@ -19,14 +19,15 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from flute_server.models.base import Base, Created, Id, Serial, Str, Time, one_of
+from flute_server.models.base import Base, Created, Id, Serial, Str, Time, Xid8, one_of
 
 
 class WebhookEndpoint(Base):
     """A program of the owner. event_types: empty for all. Secrets are sealed like credentials.
 
     failing_since: since when every call failed, null while it is well; failures: how many in a row;
-    retry_time: not to be called before this.
+    retry_time: not to be called before this. xid: the transaction that created it; it is told of what later
+    ones store.
     """
 
     __tablename__ = "webhook_endpoint"
@@ -44,6 +45,7 @@ class WebhookEndpoint(Base):
     failing_since: Mapped[Time | None]
     failures: Mapped[int] = mapped_column(default=0)
     retry_time: Mapped[Time | None]
+    xid: Mapped[str] = mapped_column(Xid8, server_default=sql("pg_current_xact_id()"))
     create_time: Mapped[Created]
 
     __table_args__ = (Index(None, "environment_id", "create_time", "id"),)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from flute_server.domain.capability import Capabilities
+from flute_server.domain.capability import Capabilities, kept_tags
 from flute_server.domain.event import ProviderEvent
 from flute_server.domain.message import Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
@@ -56,6 +56,8 @@ class Postmark(HttpProvider):
         max_bytes=10 * 1024 * 1024,
         max_recipients=50,
         forbidden_headers=RESERVED_HEADERS,
+        max_tags=1,
+        tag_octets=1000,
     )
     repeats_headers = True
     webhooks = True
@@ -117,7 +119,7 @@ class Postmark(HttpProvider):
             "HtmlBody": message.html,
             "Headers": [{"Name": name, "Value": value} for name, value in message.headers],
             "Attachments": [_attachment(attachment) for attachment in message.attachments],
-            "Tag": message.tags[0] if message.tags else "",  # takes one
+            "Tag": "".join(kept_tags(self.capabilities, message.tags)),  # takes one
         }
         data = {
             "From": mailbox(message.sender),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from flute_server.domain.capability import Capabilities
+from flute_server.domain.capability import Capabilities, kept_tags
 from flute_server.domain.event import ProviderEvent
 from flute_server.domain.message import Address, Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
@@ -30,9 +30,6 @@ from flute_server.providers.http import (
     text_of,
 )
 
-MAX_CATEGORIES = 10
-MAX_CATEGORY = 255
-
 _RECIPIENT_FIELD = re.compile(r"personalizations\.(\d+)\.(to|cc|bcc)(?:\.(\d+))?")
 
 
@@ -51,6 +48,8 @@ class SendGrid(HttpProvider):
         max_bytes=30 * 1024 * 1024,
         max_recipients=1000,
         forbidden_headers=RESERVED_HEADERS | {"x-sg-id", "x-sg-eid", "received", "dkim-signature"},
+        max_tags=10,
+        tag_octets=255,
     )
     # 400 with another field is this provider's own rule or our call's form; a bare "Bad Request" without a
     # field usually means that some value was not a string (django-anymail).
@@ -109,7 +108,7 @@ class SendGrid(HttpProvider):
             "reply_to_list": [_address(address) for address in message.reply_to],
             "headers": dict(message.headers),
             "attachments": [_attachment(attachment) for attachment in message.attachments],
-            "categories": _categories(message.tags),
+            "categories": kept_tags(self.capabilities, message.tags),
         }
         data.update((name, value) for name, value in optional.items() if value)
         return HttpRequest.of_json("/mail/send", data)
@@ -193,11 +192,6 @@ def _attachment(attachment: Attachment) -> dict[str, str]:
     return (
         made | {"disposition": "inline", "content_id": attachment.content_id} if attachment.inline else made
     )
-
-
-def _categories(tags: tuple[str, ...]) -> list[str]:
-    """As many as SendGrid takes; all of them are kept in Flute."""
-    return [tag for tag in dict.fromkeys(tags) if 0 < len(tag) <= MAX_CATEGORY][:MAX_CATEGORIES]
 
 
 def _at(handoff: Handoff, field: str) -> tuple[str, ...]:

@@ -124,6 +124,7 @@ class Smtp(Provider):
         internationalized_recipient=True,
         tracking=False,
         separates_envelope=True,
+        names_copies=True,
     )
 
     def __init__(self, credentials: Mapping[str, str], network: Network) -> None:

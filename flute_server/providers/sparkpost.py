@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from flute_server.domain.capability import Capabilities
+from flute_server.domain.capability import Capabilities, kept_tags
 from flute_server.domain.event import ProviderEvent
 from flute_server.domain.message import Address, Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
@@ -27,7 +27,6 @@ from flute_server.providers.http import (
 )
 from flute_server.providers.webhooks import basic_fields, check_basic, check_basic_fields
 
-MAX_CAMPAIGN = 64  # octets
 MAX_FILENAME = 255  # octets
 MAX_FOUND = 300  # events of one search
 MAX_ASKED = 5  # addresses of one search: each of a transmission shows what became of it
@@ -57,6 +56,9 @@ class SparkPost(HttpProvider):
         forbidden_headers=RESERVED_HEADERS | {"list-unsubscribe", "list-unsubscribe-post"},
         internationalized_recipient=True,
         separates_envelope=True,
+        max_tags=1,  # the campaign, of the whole mail
+        tag_octets=64,
+        names_inline_files=False,
     )
     webhooks = True
     webhook_help = sparkpost_events.HELP
@@ -132,9 +134,8 @@ class SparkPost(HttpProvider):
             "content": _content(handoff),
             "metadata": ids,
         }
-        campaign = message.tags[0] if message.tags else ""  # takes one for the whole mail
-        if 0 < len(campaign.encode()) <= MAX_CAMPAIGN:
-            data["campaign_id"] = campaign
+        for tag in kept_tags(self.capabilities, message.tags):
+            data["campaign_id"] = tag
         return HttpRequest.of_json("/transmissions", data)
 
     def accepted(self, answer: HttpAnswer, handoff: Handoff) -> SendResult | None:

@@ -10,13 +10,14 @@ from flute_server.admin import accounts
 from flute_server.admin.find import find
 from flute_server.models import Account
 from flute_server.rpc.convert import timestamp
+from flute_server.rpc.principal import author
 
 
 class AccountServicer(AccountServiceServicer):
     """The tenants."""
 
     def CreateAccount(self, request: pb.CreateAccountRequest, context: grpc.ServicerContext) -> pb.Account:
-        return _account(accounts.create(request.name, request.owner_email, request.owner_password))
+        return _account(accounts.create(request.name, request.owner_email, request.owner_password, author()))
 
     def GetAccount(self, request: pb.GetAccountRequest, context: grpc.ServicerContext) -> pb.Account:
         return _account(find(Account, request.id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from flute.v1 import email_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -60,6 +60,14 @@ def timestamp(time: datetime | None) -> Timestamp | None:
     stamp = Timestamp()
     stamp.FromDatetime(time)
     return stamp
+
+
+def time(stamp: Timestamp) -> datetime:
+    """Our time; what no calendar holds becomes the end of it."""
+    try:
+        return stamp.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        return datetime.max.replace(tzinfo=UTC) if stamp.seconds > 0 else datetime.min.replace(tzinfo=UTC)
 
 
 def _address(address: pb.Address) -> Address:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 
 import grpc
 from flute.v1 import email_pb2 as pb
 from flute.v1.email_service_pb2 import (
+    RESEND_TO_ALL,
+    CancelEmailRequest,
     ExplainEmailRequest,
     ExplainEmailResponse,
     GetEmailRequest,
@@ -14,27 +17,41 @@ from flute.v1.email_service_pb2 import (
     ListEmailsResponse,
     PlanEmailRequest,
     PlanEmailResponse,
+    RescheduleEmailRequest,
+    ResendEmailRequest,
+    SendEmailBatchRequest,
+    SendEmailBatchResponse,
     SendEmailRequest,
+    SendEmailResult,
 )
 from flute.v1.email_service_pb2_grpc import EmailServiceServicer
 
 from flute_server.addresses import masked
 from flute_server.config import Config
+from flute_server.domain.message import Message
 from flute_server.domain.outcome import Outcome
 from flute_server.domain.state import State
-from flute_server.errors import Unavailable
+from flute_server.errors import Unavailable, Violation, invalid
 from flute_server.models import Ledger, Recipient, Scope
 from flute_server.rpc import convert
 from flute_server.rpc.email_lists import list_emails
 from flute_server.rpc.email_plans import plan_email
 from flute_server.rpc.principal import ANONYMOUS, current, require_scope, require_sender
-from flute_server.sending.accept import accept
+from flute_server.sending.accept import accept, accept_batch
+from flute_server.sending.answer import Accepted, Answer, Problem
 from flute_server.sending.explain import paragraphs, summary
+from flute_server.sending.idempotency import once
+from flute_server.sending.reschedule import cancel, reschedule
+from flute_server.sending.resend import original, resend
+from flute_server.sending.senders import Sender
+from flute_server.sending.store import Draft, Origin
 from flute_server.sending.story import AttemptStory, FileInfo, Moment, Story, tell
 from flute_server.sending.wake import wake
 
 # Recipient id -> the address as the caller may see it.
 Names = Mapping[int | None, str]
+
+_Repeatable = SendEmailRequest | SendEmailBatchRequest | ResendEmailRequest
 
 _STATES = {state.value: pb.DeliveryState.Value(f"DELIVERY_STATE_{state.name}") for state in State}
 _OUTCOMES = {outcome.value: pb.Outcome.Value(f"OUTCOME_{outcome.name}") for outcome in Outcome}
@@ -48,22 +65,46 @@ class EmailServicer(EmailServiceServicer):
 
     def SendEmail(self, request: SendEmailRequest, context: grpc.ServicerContext) -> pb.Email:
         sender = require_sender(request.environment_id)
-        message = convert.message(request.content)
-        if not context.is_active():
-            # The caller has given up and will never learn the id: better no mail than a second one.
-            raise Unavailable("CALLER_GONE", "the deadline passed before the mail was stored")
-        accepted = accept(sender, message)
-        wake(self._config.redis_url)
-        return pb.Email(
-            id=str(accepted.id),
-            environment_id=str(sender.environment_id),
-            state=pb.DELIVERY_STATE_QUEUED,
-            create_time=convert.timestamp(accepted.create_time),
-            recipients=[
-                pb.Recipient(email=address.email, name=address.name, state=pb.DELIVERY_STATE_QUEUED)
-                for address in (*message.to, *message.cc, *message.bcc)
-            ],
-        )
+        origin = _origin(request, test=sender.test)
+        draft = _draft(request.content)
+        _expect_caller(context)
+        answer = self._told(accept(sender, draft, origin), context)
+        return _accepted(answer, sender, draft.message)
+
+    def SendEmailBatch(
+        self, request: SendEmailBatchRequest, context: grpc.ServicerContext
+    ) -> SendEmailBatchResponse:
+        sender = require_sender(request.environment_id)
+        origin = _origin(request, test=sender.test)
+        drafts = [_draft(content) for content in request.emails]
+        _expect_caller(context)
+        answer = self._told(accept_batch(sender, drafts, origin), context)
+        return SendEmailBatchResponse(results=map(_result_of, answer.results))
+
+    def ResendEmail(self, request: ResendEmailRequest, context: grpc.ServicerContext) -> pb.Email:
+        to_all = request.recipients == RESEND_TO_ALL
+        found = original(request.id, current.get().sender, to_all=to_all)
+        origin = _origin(request, test=found.sender.test)
+        _expect_caller(context)
+        answer = self._told(resend(found, origin), context)
+        message = found.message
+        if answer.replayed:
+            # Who was missed may have changed since.
+            message = tell(str(_only(answer).id), None, full=True).message or message
+        return _accepted(answer, found.sender, message, resent_from=str(found.email_id))
+
+    def CancelEmail(self, request: CancelEmailRequest, context: grpc.ServicerContext) -> pb.Email:
+        cancel(request.id, _environment_id(), current.get().request_id)
+        return _as_allowed(request.id)
+
+    def RescheduleEmail(self, request: RescheduleEmailRequest, context: grpc.ServicerContext) -> pb.Email:
+        if not request.HasField("send_at"):
+            # Nothing given must not mean "at once": a slip would send what was to wait.
+            raise invalid([Violation("send_at", "is required; a past time sends the mail at once")])
+        send_at = convert.time(request.send_at)
+        if reschedule(request.id, _environment_id(), send_at, current.get().request_id):
+            wake(self._config.redis_url)
+        return _as_allowed(request.id)
 
     def GetEmail(self, request: GetEmailRequest, context: grpc.ServicerContext) -> pb.Email:
         if current.get() is ANONYMOUS:
@@ -84,10 +125,89 @@ class EmailServicer(EmailServiceServicer):
         story = _own_story(request.id)
         return ExplainEmailResponse(summary=summary(story), paragraphs=paragraphs(story))
 
+    def _told(self, answer: Answer, context: grpc.ServicerContext) -> Answer:
+        """Make the answer known: to a worker, or as a repetition to the caller."""
+        if answer.replayed:
+            context.set_trailing_metadata((("idempotent-replayed", "true"),))
+        else:
+            wake(self._config.redis_url)
+        return answer
+
+
+def _origin(request: _Repeatable, *, test: bool) -> Origin:
+    """Where mail comes from. Takes the key out of the request, since it is no part of what is asked."""
+    request_id = current.get().request_id
+    if not (key := request.request_id):
+        return Origin(request_id)
+    request.ClearField("request_id")
+    if not isinstance(request, ResendEmailRequest):
+        # A key says it by itself.
+        request.ClearField("environment_id")
+    asked = request.DESCRIPTOR.name.encode() + request.SerializeToString(deterministic=True)
+    return Origin(request_id, once(key, asked, test=test))
+
+
+def _draft(content: pb.EmailContent) -> Draft:
+    send_at = convert.time(content.send_at) if content.HasField("send_at") else None
+    return Draft(convert.message(content), send_at)
+
+
+def _expect_caller(context: grpc.ServicerContext) -> None:
+    if not context.is_active():
+        # The caller has given up and will never learn the id: better no mail than a second one.
+        raise Unavailable("CALLER_GONE", "the deadline passed before the mail was stored")
+
+
+def _accepted(answer: Answer, sender: Sender, message: Message, resent_from: str = "") -> pb.Email:
+    """What is told of a mail that was just stored."""
+    accepted = _only(answer)
+    state = _STATES[accepted.state]
+    return pb.Email(
+        id=str(accepted.id),
+        environment_id=str(sender.environment_id),
+        state=state,
+        create_time=convert.timestamp(answer.create_time),
+        recipients=[
+            pb.Recipient(email=address.email, name=address.name, state=state)
+            for address in (*message.to, *message.cc, *message.bcc)
+        ],
+        test=sender.test,
+        resent_from=resent_from,
+    )
+
+
+def _only(answer: Answer) -> Accepted:
+    [accepted] = answer.results
+    assert isinstance(accepted, Accepted)  # noqa: S101  what is wrong with a single mail is raised
+    return accepted
+
+
+def _result_of(result: Accepted | Problem) -> SendEmailResult:
+    if isinstance(result, Accepted):
+        return SendEmailResult(id=str(result.id), state=_STATES[result.state])
+    problem = pb.Problem(
+        code=result.reason.lower(),
+        detail=result.text,
+        errors=[pb.FieldProblem(field=wrong.field, detail=wrong.text) for wrong in result.violations],
+    )
+    return SendEmailResult(problem=problem)
+
+
+def _environment_id() -> uuid.UUID | None:
+    """Where the caller may look for an email; None for everywhere."""
+    sender = current.get().sender
+    return sender.environment_id if sender else None
+
 
 def _own_story(id_: str) -> Story:
+    return tell(id_, _environment_id(), full=True)
+
+
+def _as_allowed(id_: str) -> pb.Email:
+    """An email of the caller's, as a key without the scope `read` may see it: like a stranger."""
     sender = current.get().sender
-    return tell(id_, sender.environment_id if sender else None, full=True)
+    full = sender is None or Scope.READ in sender.scopes
+    return _email(tell(id_, _environment_id(), full=full), str if full else masked)
 
 
 def _email(story: Story, show: Callable[[str], str]) -> pb.Email:
@@ -99,11 +219,15 @@ def _email(story: Story, show: Callable[[str], str]) -> pb.Email:
         next_attempt_time=convert.timestamp(story.email.due_time),
         recipients=[_recipient(row, names, story) for row in story.recipients],
         attempts=[_attempt(attempt, names) for attempt in story.attempts],
-        events=[_event(moment, names) for moment in story.timeline],
+        events=[_event(moment, names, str(story.email.id)) for moment in story.timeline],
+        test=story.email.test,
     )
     if story.message:
         email.environment_id = str(story.email.environment_id)
         email.content.CopyFrom(convert.content(story.message))
+        if story.email.send_time:
+            email.content.send_at.FromDatetime(story.email.send_time)
+        email.resent_from = str(story.email.resent_from or "")
         email.attachments.extend(_file(file) for file in story.files)
     return email
 
@@ -153,7 +277,7 @@ def _result(entry: Ledger, names: Names) -> pb.AttemptResult:
     )
 
 
-def _event(moment: Moment, names: Names) -> pb.Event:
+def _event(moment: Moment, names: Names, email_id: str) -> pb.Event:
     return pb.Event(
         type=moment.type,
         time=convert.timestamp(moment.time),
@@ -161,4 +285,6 @@ def _event(moment: Moment, names: Names) -> pb.Event:
         provider_account=moment.account,
         text=moment.text,
         attempt_id=str(moment.attempt_id) if moment.attempt_id else "",
+        id=f"evt_{moment.id}" if moment.id else "",
+        email_id=email_id,
     )

@@ -15,7 +15,8 @@ from flute_server.admin import environments
 from flute_server.admin.find import find
 from flute_server.models import AmbiguityPolicy, DelayPolicy, Environment
 from flute_server.rpc.convert import timestamp
-from flute_server.rpc.principal import current, require_sender
+from flute_server.rpc.principal import author, current, require_sender
+from flute_server.rpc.rate_limits import rate_limit, to_limit
 
 _POLICIES = {
     pb.AMBIGUITY_POLICY_UNSPECIFIED: AmbiguityPolicy.RESEND,
@@ -36,9 +37,11 @@ class EnvironmentServicer(EnvironmentServiceServicer):
         self, request: pb.CreateEnvironmentRequest, context: grpc.ServicerContext
     ) -> pb.Environment:
         given = request.environment
-        names = ["allow_subdomains", "on_ambiguous", "on_delay"]
-        names += [name for name in ("ambiguity_wait", "give_up_after") if given.HasField(name)]
-        row = environments.create(given.account_id, given.name, given.domain, _settings(given, names))
+        names = ["allow_subdomains", "on_ambiguous", "on_delay", "monthly_quota", "one_click_unsubscribe"]
+        names += [name for name in ("ambiguity_wait", "give_up_after", "rate_limit") if given.HasField(name)]
+        row = environments.create(
+            given.account_id, given.name, given.domain, _settings(given, names), author()
+        )
         return _environment(row)
 
     def GetEnvironment(
@@ -58,10 +61,10 @@ class EnvironmentServicer(EnvironmentServiceServicer):
         self, request: pb.UpdateEnvironmentRequest, context: grpc.ServicerContext
     ) -> pb.Environment:
         settings = _settings(request.environment, request.update_mask.paths)
-        return _environment(environments.update(request.environment.id, settings))
+        return _environment(environments.update(request.environment.id, settings, author()))
 
     def DeleteEnvironment(self, request: pb.DeleteEnvironmentRequest, context: grpc.ServicerContext) -> Empty:
-        environments.delete(request.id)
+        environments.delete(request.id, author())
         return Empty()
 
 
@@ -72,6 +75,8 @@ def _settings(given: pb.Environment, names: Iterable[str]) -> dict[str, Any]:
         settings["on_ambiguous"] = _POLICIES.get(given.on_ambiguous, AmbiguityPolicy.RESEND)
     if "on_delay" in settings:
         settings["on_delay"] = _DELAYS.get(given.on_delay, DelayPolicy.WAIT)
+    if "rate_limit" in settings:
+        settings["rate_limit"] = to_limit(given.rate_limit) if given.HasField("rate_limit") else None
     return {name: value.seconds if isinstance(value, Duration) else value for name, value in settings.items()}
 
 
@@ -88,4 +93,7 @@ def _environment(row: Environment) -> pb.Environment:
         create_time=timestamp(row.create_time),
         on_delay=pb.DelayPolicy.Value(f"DELAY_POLICY_{row.on_delay.upper()}"),
         warnings=environments.warnings(row),
+        rate_limit=rate_limit(row.rate_per_second, row.rate_burst),
+        monthly_quota=row.monthly_quota or 0,
+        one_click_unsubscribe=row.one_click_unsubscribe,
     )

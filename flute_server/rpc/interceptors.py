@@ -1,36 +1,40 @@
-"""Around every call: an app context with its session, who calls, and errors turned into statuses."""
+"""Around every call: an app context with its session, who calls, what that costs, and errors as statuses."""
 
 from __future__ import annotations
 
-import logging
 import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
+from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import grpc
 from flask import Flask
 from flute.v1.annotations_pb2 import Access, access
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
-from google.rpc.code_pb2 import Code
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
-from google.rpc.status_pb2 import Status
-from grpc_status.rpc_status import to_status
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from flute.v1.email_service_pb2 import SendEmailBatchResponse
 
-from flute_server.errors import FluteError, Unavailable
+from flute_server.config import Config
+from flute_server.domain.limits import MAX_BATCH
+from flute_server.errors import Unauthenticated
 from flute_server.rpc.principal import Principal, check_access, current, identify
+from flute_server.rpc.statuses import Metadata, told
+from flute_server.sending import limits
+from flute_server.sending.limits import NOTHING, Allowance, Cost, Taken, meter
 
-log = logging.getLogger(__name__)
-
-DOMAIN = "flute"
-RETRY_AFTER_S = 2
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# What calls cost that are about mail; all others cost one token.
+_MAIL = "/flute.v1.EmailService/"
+_ONE_MAIL = Cost(tokens=1, mails=1, counted=1)
+_COSTS: dict[str, Callable[[Any], Cost]] = {
+    f"{_MAIL}SendEmail": lambda _: _ONE_MAIL,
+    f"{_MAIL}ResendEmail": lambda _: _ONE_MAIL,
+    f"{_MAIL}PlanEmail": lambda _: Cost(tokens=1, mails=1),
+    f"{_MAIL}SendEmailBatch": lambda request: _of_batch(len(request.emails)),
+}
+_USUAL = Cost()
 
 Behavior = Callable[[Any, grpc.ServicerContext], Any]
 
@@ -41,8 +45,43 @@ else:
     Interceptor = grpc.ServerInterceptor
 
 
-class _Around(Interceptor):
-    """Wraps the calls of Flute's own services, those with one answer and those with a stream of them."""
+@dataclass(slots=True)
+class _Call:
+    """A call while it lasts. trailing: metadata of its answer, whether it ends well or not."""
+
+    context: grpc.ServicerContext
+    method: str
+    metadata: dict[str, str]
+    request_id: str
+    trailing: Metadata = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trailing = [("x-request-id", self.request_id)]
+
+    @classmethod
+    def begin(cls, context: grpc.ServicerContext, method: str) -> _Call:
+        metadata = {name: str(value) for name, value in context.invocation_metadata() or ()}
+        given = metadata.get("x-request-id", "")
+        return cls(
+            context, method, metadata, given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        )
+
+    def end(self) -> None:
+        """Give the answer its metadata, besides what the servicer gave it."""
+        self.context.set_trailing_metadata((*(self.context.trailing_metadata() or ()), *self.trailing))
+
+
+class CallInterceptor(Interceptor):
+    """Wraps the calls of Flute's own services, those with one answer and those with a stream of them.
+
+    A stream gets no session, which it would hold for hours: it opens one for each look.
+    """
+
+    def __init__(self, app: Flask, config: Config, services: Iterable[ModuleType]) -> None:
+        self._app = app
+        self._service_token = config.service_token
+        self._meter = meter(config.redis_url)
+        self._access = dict(_accesses(services))
 
     def intercept_service(
         self,
@@ -54,7 +93,7 @@ class _Around(Interceptor):
         if handler is None or not method.startswith("/flute."):
             return handler
         if stream := handler.unary_stream:
-            around = self.around_stream(stream, method)
+            around = self._around_stream(stream, method)
             # The pool on which gRPC runs it, so that streams do not take the threads of other calls.
             around.experimental_thread_pool = stream.experimental_thread_pool  # type: ignore[attr-defined]
             return grpc.unary_stream_rpc_method_handler(
@@ -63,91 +102,71 @@ class _Around(Interceptor):
         if handler.unary_unary is None:
             return handler
         return grpc.unary_unary_rpc_method_handler(
-            self.around(handler.unary_unary, method),
+            self._around(handler.unary_unary, method),
             handler.request_deserializer,
             handler.response_serializer,
         )
 
-    def around(self, behavior: Behavior, method: str) -> Behavior:
-        raise NotImplementedError
-
-    def around_stream(self, behavior: Behavior, method: str) -> Behavior:
-        raise NotImplementedError
-
-
-class ErrorInterceptor(_Around):
-    """Turns every error into a google.rpc.Status with an ErrorInfo; what is unforeseen shows no detail."""
-
-    def around(self, behavior: Behavior, method: str) -> Behavior:
-        def call(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401  any message
-            with _told(context):
-                return behavior(request, context)
-
-        return call
-
-    def around_stream(self, behavior: Behavior, method: str) -> Behavior:
-        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ANN401
-            with _told(context):
-                yield from behavior(request, context)
-
-        return call
-
-
-@contextmanager
-def _told(context: grpc.ServicerContext) -> Iterator[None]:
-    """What goes wrong inside this block is told to the caller."""
-    try:
-        yield
-    except FluteError as error:
-        _abort(context, error)
-    except (OperationalError, PoolTimeoutError) as error:
-        log.error("request %s: the database does not answer: %s", request_id(context), error)
-        text = "the database does not answer; try again"
-        _abort(context, Unavailable("DATABASE_AWAY", text))
-    except Exception:
-        log.exception("request %s failed unforeseen", request_id(context))
-        _abort_internal(context)
-
-
-class SessionInterceptor(_Around):
-    """Says who calls, whether they may, and gives the call an app context, hence a database session.
-
-    A stream gets no session, which it would hold for hours: it opens one for each look.
-    """
-
-    def __init__(self, app: Flask, service_token: str, services: Iterable[ModuleType]) -> None:
-        self._app = app
-        self._service_token = service_token
-        self._access = dict(_accesses(services))
-
-    def around(self, behavior: Behavior, method: str) -> Behavior:
-        def call(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401  any message
-            with self._app.app_context():
-                token = current.set(self._caller(context, method))
+    def _around(self, behavior: Behavior, method: str) -> Behavior:
+        def serve(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401  any message
+            call = _Call.begin(context, method)
+            with told(context, call.request_id, call.trailing), self._app.app_context():
+                caller, taken = self._charge(call, self._admit(call), request)
+                token = current.set(caller)
                 try:
-                    return behavior(request, context)
+                    answer = behavior(request, context)
+                except Exception:
+                    self._meter.give_back(taken, taken.counted)
+                    raise
                 finally:
                     current.reset(token)
+                self._meter.give_back(taken, _not_accepted(context, answer, taken))
+                call.end()
+                return answer
 
-        return call
+        return serve
 
-    def around_stream(self, behavior: Behavior, method: str) -> Behavior:
-        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ANN401
-            with self._app.app_context():
-                caller = self._caller(context, method)
-            # gRPC may ask for each answer on another thread.
-            own = copy_context()
-            own.run(current.set, caller)
-            answers = iter(own.run(behavior, request, context))
-            while (answer := own.run(next, answers, None)) is not None:
-                yield answer
+    def _around_stream(self, behavior: Behavior, method: str) -> Behavior:
+        def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ANN401
+            call = _Call.begin(context, method)
+            with told(context, call.request_id, call.trailing):
+                with self._app.app_context():
+                    caller, _ = self._charge(call, self._admit(call), request)
+                call.end()
+                # gRPC may ask for each answer on another thread.
+                own = copy_context()
+                own.run(current.set, caller)
+                answers = iter(own.run(behavior, request, context))
+                while (answer := own.run(next, answers, None)) is not None:
+                    yield answer
 
-        return call
+        return serve
 
-    def _caller(self, context: grpc.ServicerContext, method: str) -> Principal:
-        caller = identify(context.invocation_metadata(), self._service_token, request_id(context))
-        check_access(caller, self._access[method])
+    def _admit(self, call: _Call) -> Principal:
+        """Who calls, if they may. Raises FluteError."""
+        try:
+            caller = identify(call.metadata.get("authorization"), self._service_token, call.request_id)
+        except Unauthenticated as error:
+            if error.reason == "BAD_ACCESS_TOKEN":
+                self._meter.stranger(_client_address(call))
+            raise
+        check_access(caller, self._access[call.method])
         return caller
+
+    def _charge(self, call: _Call, caller: Principal, request: Any) -> tuple[Principal, Taken]:  # noqa: ANN401
+        """Take what the call costs. Raises RateLimited. The operator's own programs have no limits."""
+        if caller.sender is None:
+            return caller, NOTHING
+        cost_of = _COSTS.get(call.method)
+        taken = self._meter.take(caller.sender, cost_of(request) if cost_of else _USUAL)
+        if taken.allowances:
+            call.trailing += _rate_limit(taken.allowances)
+        if taken.error is None:
+            return caller, taken
+        if taken.error.reason == limits.QUOTA_EXCEEDED and request.request_id:
+            # It may be a repetition, which is answered as before and stores nothing.
+            return replace(caller, sender=replace(caller.sender, refusal=taken.error)), taken
+        raise taken.error
 
 
 def _accesses(services: Iterable[ModuleType]) -> Iterator[tuple[str, Access.ValueType]]:
@@ -158,37 +177,31 @@ def _accesses(services: Iterable[ModuleType]) -> Iterator[tuple[str, Access.Valu
                 yield f"/{service.full_name}/{method.name}", method.GetOptions().Extensions[access]
 
 
-def request_id(context: grpc.ServicerContext) -> str:
-    """The caller's x-request-id where it is sane, else a new one."""
-    given = dict(context.invocation_metadata()).get("x-request-id", "")
-    return str(given) if _SANE_REQUEST_ID.fullmatch(str(given)) else uuid.uuid4().hex
+def _of_batch(mails: int) -> Cost:
+    mails = min(mails, MAX_BATCH)  # more are refused, and need not put a bucket into debt for days
+    return Cost(tokens=max(1, mails), mails=mails, counted=mails)
 
 
-def _abort(context: grpc.ServicerContext, error: FluteError) -> NoReturn:
-    info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    details: list[Any] = [info]
-    if error.violations:
-        violations = [
-            BadRequest.FieldViolation(field=violation.field, description=violation.text)
-            for violation in error.violations
-        ]
-        details.append(BadRequest(field_violations=violations))
-    if isinstance(error, Unavailable):
-        details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_S)))
-    _abort_with(context, error.code, error.text, details)
+def _not_accepted(context: grpc.ServicerContext, answer: Any, taken: Taken) -> int:  # noqa: ANN401
+    """How many mails of a call that went well are not counted: repeated ones, and refused ones of a batch."""
+    if not taken.counted:
+        return 0
+    if ("idempotent-replayed", "true") in (context.trailing_metadata() or ()):
+        return taken.counted
+    if isinstance(answer, SendEmailBatchResponse):
+        return sum(not result.id for result in answer.results)
+    return 0
 
 
-def _abort_internal(context: grpc.ServicerContext) -> NoReturn:
-    id_ = request_id(context)
-    info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": id_})
-    _abort_with(context, "INTERNAL", f"an unforeseen error; the log has it under request {id_}", [info])
+def _rate_limit(allowances: Iterable[Allowance]) -> Metadata:
+    """The fields of draft-ietf-httpapi-ratelimit-headers: lists of structured items (RFC 9651)."""
+    policies = ", ".join(f'"{at.name}";q={at.quota};w={at.window_s}' for at in allowances)
+    limits = ", ".join(f'"{at.name}";r={at.remaining};t={at.reset_s}' for at in allowances)
+    return [("ratelimit-policy", policies), ("ratelimit", limits)]
 
 
-def _abort_with(context: grpc.ServicerContext, code: str, text: str, details: Sequence[Any]) -> NoReturn:
-    status = Status(code=Code.Value(code), message=text)
-    for detail in details:
-        packed = AnyMessage()
-        packed.Pack(detail)
-        status.details.append(packed)
-    context.abort_with_status(to_status(status))
-    raise AssertionError("abort_with_status raises")
+def _client_address(call: _Call) -> str:
+    """As web tells it; else the other end of the connection: ipv4:1.2.3.4:5 or ipv6:[::1]:5, escaped."""
+    if by_web := call.metadata.get("x-client-address"):
+        return by_web
+    return unquote(call.context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from flute.v1.annotations_pb2 import (
     Access,
 )
 
+from flute_server.admin.audit import Author
 from flute_server.errors import PermissionDenied, Unauthenticated, Violation, invalid
 from flute_server.models import Scope
 from flute_server.sending import senders
@@ -43,12 +43,11 @@ current: ContextVar[Principal] = ContextVar("principal", default=ANONYMOUS)
 _SCOPES = {ACCESS_SEND: Scope.SEND, ACCESS_READ: Scope.READ, ACCESS_MANAGE: Scope.MANAGE}
 
 
-def identify(metadata: Sequence[tuple[str, str | bytes]], service_token: str, request_id: str) -> Principal:
+def identify(authorization: str | None, service_token: str, request_id: str) -> Principal:
     """The caller. Raises Unauthenticated for credentials that are none; without any it is ANONYMOUS."""
-    given = next((str(value) for name, value in metadata if name == "authorization"), None)
-    if given is None:
+    if authorization is None:
         return ANONYMOUS
-    scheme, _, token = given.partition(" ")
+    scheme, _, token = authorization.partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("BAD_AUTHORIZATION", "authorization must be: Bearer <token>")
@@ -101,3 +100,9 @@ def require_account(account_id: str) -> str:
     if account_id not in {"", str(sender.account_id)}:
         raise PermissionDenied("OTHER_ACCOUNT", "the API key belongs to another account")
     return str(sender.account_id)
+
+
+def author() -> Author:
+    """Who changes something, for the audit log."""
+    principal = current.get()
+    return Author(principal.actor, principal.request_id)

@@ -14,6 +14,7 @@ from flute_server.models import ProviderAccount, db
 from flute_server.providers.base import Field, Provider
 from flute_server.providers.registry import PROVIDERS
 from flute_server.rpc.convert import timestamp
+from flute_server.rpc.principal import author
 from flute_server.sending import health
 
 
@@ -33,7 +34,12 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     ) -> pb.ProviderAccount:
         given = request.provider_account
         row = provider_accounts.create(
-            self._config, given.account_id, given.provider, given.name, given.credentials
+            self._config,
+            given.account_id,
+            given.provider,
+            given.name,
+            given.credentials,
+            author=author(),
         )
         return self._shown(row)
 
@@ -54,7 +60,7 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
         self, request: pb.UpdateProviderAccountRequest, context: grpc.ServicerContext
     ) -> pb.ProviderAccount:
         given = request.provider_account
-        row = provider_accounts.update(self._config, given.id, given.name, given.credentials)
+        row = provider_accounts.update(self._config, given.id, given.name, given.credentials, author())
         health.reset(row.id)
         db.session.commit()
         return self._shown(row)
@@ -62,7 +68,7 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     def DeleteProviderAccount(
         self, request: pb.DeleteProviderAccountRequest, context: grpc.ServicerContext
     ) -> Empty:
-        provider_accounts.delete(request.id)
+        provider_accounts.delete(request.id, author())
         return Empty()
 
     def VerifyProviderAccount(
@@ -77,7 +83,7 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     def ResetProviderAccount(
         self, request: pb.ResetProviderAccountRequest, context: grpc.ServicerContext
     ) -> pb.ProviderAccount:
-        row = find(ProviderAccount, request.id)
+        row = provider_accounts.reset(request.id, author())
         health.reset(row.id)
         db.session.commit()
         return self._shown(row)

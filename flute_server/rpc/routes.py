@@ -9,6 +9,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from flute_server.admin import routes
 from flute_server.models import Route
+from flute_server.rpc.principal import author
 
 _SETTINGS = ("position", "weight", "disabled", "max_per_second", "max_per_day", "authenticated")
 
@@ -19,7 +20,7 @@ class RouteServicer(RouteServiceServicer):
     def CreateRoute(self, request: pb.CreateRouteRequest, context: grpc.ServicerContext) -> pb.Route:
         given = request.route
         settings = {name: getattr(given, name) for name in _SETTINGS}
-        row = routes.create(given.environment_id, given.provider_account_id, settings)
+        row = routes.create(given.environment_id, given.provider_account_id, settings, author())
         return _route(row)
 
     def ListRoutes(
@@ -30,10 +31,10 @@ class RouteServicer(RouteServiceServicer):
     def UpdateRoute(self, request: pb.UpdateRouteRequest, context: grpc.ServicerContext) -> pb.Route:
         paths = request.update_mask.paths
         settings = {path: getattr(request.route, path, 0) for path in paths}
-        return _route(routes.update(request.route.id, settings))
+        return _route(routes.update(request.route.id, settings, author()))
 
     def DeleteRoute(self, request: pb.DeleteRouteRequest, context: grpc.ServicerContext) -> Empty:
-        routes.delete(request.id)
+        routes.delete(request.id, author())
         return Empty()
 
 

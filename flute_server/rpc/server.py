@@ -46,8 +46,9 @@ from flute_server.rpc.api_keys import ApiKeyServicer
 from flute_server.rpc.audit import AuditServicer
 from flute_server.rpc.emails import EmailServicer
 from flute_server.rpc.environments import EnvironmentServicer
+from flute_server.rpc.event_stream import Streams
 from flute_server.rpc.events import EventServicer
-from flute_server.rpc.interceptors import ErrorInterceptor, SessionInterceptor
+from flute_server.rpc.interceptors import CallInterceptor
 from flute_server.rpc.provider_accounts import ProviderAccountServicer
 from flute_server.rpc.routes import RouteServicer
 from flute_server.rpc.statistics import StatisticsServicer
@@ -79,11 +80,11 @@ DRAIN_S = 10.0
 def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT, then let running calls end. Raises ConfigError."""
     vault(config.secret_keys)
-    server, services_health = build(config)
+    stop = threading.Event()
+    server, services_health = build(config, stop)
     port = _listen(server, config)
     server.start()
     log.info("flute_server listens on port %s", port)
-    stop = threading.Event()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_, lambda *_: stop.set())
     stop.wait()
@@ -91,15 +92,17 @@ def serve(config: Config) -> None:
     server.stop(DRAIN_S).wait()
 
 
-def build(config: Config) -> tuple[grpc.Server, health.HealthServicer]:
-    """The server with all services, not listening yet."""
+def build(config: Config, stop: threading.Event) -> tuple[grpc.Server, health.HealthServicer]:
+    """The server with all services, not listening yet. When `stop` is set, streams end."""
     app = create_app(config)
     server = grpc.server(
         futures.ThreadPoolExecutor(config.grpc_threads, "rpc"),
-        interceptors=[ErrorInterceptor(), SessionInterceptor(app, config.service_token, SERVICES)],
+        interceptors=[CallInterceptor(app, config, SERVICES)],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            # A listener whose machine is gone gives its stream back.
+            ("grpc.keepalive_time_ms", 60_000),
         ],
     )
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(), server)
@@ -107,7 +110,8 @@ def build(config: Config) -> tuple[grpc.Server, health.HealthServicer]:
     api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyServicer(), server)
     email_service_pb2_grpc.add_EmailServiceServicer_to_server(EmailServicer(config), server)
     environment_service_pb2_grpc.add_EnvironmentServiceServicer_to_server(EnvironmentServicer(), server)
-    event_service_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(config), server)
+    streams = Streams(config, app, stop)
+    event_service_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(config, streams), server)
     provider_account_service_pb2_grpc.add_ProviderAccountServiceServicer_to_server(
         ProviderAccountServicer(config), server
     )

@@ -1,50 +1,71 @@
-"""Take a mail in: all checks, then one transaction; what it answers is durable."""
+"""Take mail in: all checks, then one transaction; what it answers is durable."""
 
 from __future__ import annotations
 
-import json
-import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from flute_server import addresses
-from flute_server.domain.message import Message, RecipientKind
-from flute_server.domain.terms import terms
-from flute_server.domain.validation import faults
-from flute_server.errors import FailedPrecondition, PermissionDenied, Violation, invalid
-from flute_server.models import autocommit
-from flute_server.sending.content import packed
+from flute_server.domain.limits import MAX_BATCH, MAX_CONTENT_BYTES
+from flute_server.domain.validation import content_bytes, faults, send_at_fault
+from flute_server.errors import FailedPrecondition, FluteError, PermissionDenied, Violation, invalid
+from flute_server.sending import idempotency
+from flute_server.sending.answer import Answer, Problem
 from flute_server.sending.senders import Sender
+from flute_server.sending.store import Draft, Origin, store
 
 MAX_VIOLATIONS = 50
+_NOBODY = Origin()
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A stored email."""
-
-    id: uuid.UUID
-    create_time: datetime
-
-
-def accept(sender: Sender, message: Message) -> Accepted:
+def accept(sender: Sender, draft: Draft, origin: Origin = _NOBODY) -> Answer:
     """Check the mail and store it; when this returns, it is durable.
 
     Raises InvalidArgument with every fault, PermissionDenied for a foreign FROM domain, FailedPrecondition
-    while the environment has no route.
+    while the environment has no route, AlreadyExists or Aborted where the call's key is taken.
     """
-    found = [Violation(f"content.{path}", text) for path, text in faults(message, addresses.why_invalid)]
+    if known := idempotency.recall(sender.environment_id, origin.once):
+        return known
+    check(sender, draft, datetime.now(UTC))
+    check_routes(sender)
+    return store(sender, [draft], origin)
+
+
+def accept_batch(sender: Sender, drafts: Sequence[Draft], origin: Origin = _NOBODY) -> Answer:
+    """Check each mail by itself, and store those that are well together.
+
+    Raises InvalidArgument for a batch that is too large, else as `accept` does for what concerns all of them.
+    """
+    if known := idempotency.recall(sender.environment_id, origin.once):
+        return known
+    _check_size(drafts)
+    check_routes(sender)
+    now = datetime.now(UTC)
+    return store(sender, [_checked(sender, draft, now) for draft in drafts], origin)
+
+
+def check(sender: Sender, draft: Draft, now: datetime) -> None:
+    """Raises InvalidArgument or PermissionDenied, as `accept` does."""
+    found = [
+        Violation(f"content.{path}", text) for path, text in faults(draft.message, addresses.why_invalid)
+    ]
+    if why := send_at_fault(draft.send_at, now):
+        found.append(Violation("content.send_at", why))
     if found:
         raise invalid(found[:MAX_VIOLATIONS])
-    _check_domain(sender, message.sender.domain)
+    check_domain(sender, draft.message.sender.domain)
+
+
+def check_routes(sender: Sender) -> None:
+    """Raises FailedPrecondition while nothing could ever be sent."""
     if not sender.has_routes:
         raise FailedPrecondition(
             "NO_ROUTES", "the environment has no provider yet; add a route to it, then send again"
         )
-    return _store(sender.environment_id, message)
 
 
-def _check_domain(sender: Sender, domain: str) -> None:
+def check_domain(sender: Sender, domain: str) -> None:
+    """Raises PermissionDenied when the environment does not send from this domain."""
     domain = domain if domain.isascii() else addresses.domain_of(domain)
     if domain == sender.domain:
         return
@@ -54,55 +75,18 @@ def _check_domain(sender: Sender, domain: str) -> None:
     raise PermissionDenied("FROM_DOMAIN_MISMATCH", text, [Violation("content.from.email", text)])
 
 
-# One statement is one round trip and one transaction, which is what accepting mostly costs.
-_STORE = """
-WITH stored AS (
-    INSERT INTO email
-        (id, environment_id, create_time, due_time, lease, round, content, has_attachments, terms)
-    VALUES (
-        %(id)s, %(environment_id)s, %(now)s, %(now)s, 0, 0, %(content)s::jsonb, %(has_attachments)s,
-        %(terms)s::text[]
-    )
-), addressed AS (
-    INSERT INTO recipient (email_id, environment_id, email_time, kind, address, name, state, update_time)
-    SELECT %(id)s, %(environment_id)s, %(now)s, kind, address, name, 'queued', %(now)s
-    FROM unnest(%(kinds)s::text[], %(addresses)s::text[], %(names)s::text[]) WITH ORDINALITY
-        AS given (kind, address, name, place)
-    ORDER BY place
-), attached AS (
-    INSERT INTO attachment (email_id, position, filename, content_type, content_id, content)
-    SELECT %(id)s, place, filename, content_type, content_id, content
-    FROM unnest(
-        %(filenames)s::text[], %(content_types)s::text[], %(content_ids)s::text[], %(files)s::bytea[]
-    ) WITH ORDINALITY AS given (filename, content_type, content_id, content, place)
-)
-INSERT INTO event (email_id, environment_id, type, time, text)
-VALUES (%(id)s, %(environment_id)s, 'accepted', %(now)s, 'accepted and stored')
-"""
+def _check_size(drafts: Sequence[Draft]) -> None:
+    if not 1 <= len(drafts) <= MAX_BATCH:
+        raise invalid([Violation("emails", f"{len(drafts)} mails; 1 to {MAX_BATCH} in a batch")])
+    total = sum(content_bytes(draft.message) for draft in drafts)
+    if total > MAX_CONTENT_BYTES:
+        text = f"{total:,} bytes in all; at most {MAX_CONTENT_BYTES:,}, bodies and attachments together"
+        raise invalid([Violation("emails", text)])
 
 
-def _store(environment_id: uuid.UUID, message: Message) -> Accepted:
-    email_id, now = uuid.uuid4(), datetime.now(UTC)
-    addressees = [
-        *((RecipientKind.TO, address) for address in message.to),
-        *((RecipientKind.CC, address) for address in message.cc),
-        *((RecipientKind.BCC, address) for address in message.bcc),
-    ]
-    values = {
-        "id": email_id,
-        "environment_id": environment_id,
-        "now": now,
-        "content": json.dumps(packed(message)),
-        "has_attachments": bool(message.attachments),
-        "terms": terms(message),
-        "kinds": [str(kind) for kind, _ in addressees],
-        "addresses": [address.email for _, address in addressees],
-        "names": [address.name for _, address in addressees],
-        "filenames": [file.filename for file in message.attachments],
-        "content_types": [file.content_type for file in message.attachments],
-        "content_ids": [file.content_id for file in message.attachments],
-        "files": [file.content for file in message.attachments],
-    }
-    with autocommit() as connection:
-        connection.exec_driver_sql(_STORE, values)
-    return Accepted(email_id, now)
+def _checked(sender: Sender, draft: Draft, now: datetime) -> Draft | Problem:
+    try:
+        check(sender, draft, now)
+    except FluteError as error:
+        return Problem.of(error)
+    return draft

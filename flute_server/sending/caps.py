@@ -18,12 +18,13 @@ log = logging.getLogger(__name__)
 
 # One round trip, all or nothing. A sliding window for the second, a count for the day (UTC). Who finds the
 # second full is given a place in the order in which room comes, lest all who wait come back at once.
-# KEYS: the window; the counts. ARGV: mails, cap a second, cap a day (0: none), longest wait in ms.
+# KEYS: the window; the counts. ARGV: mails, cap a second, cap a day (0: none), longest wait in ms, whether to
+# count (1) or only to look (0).
 _TAKE = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local mails, per_second, per_day = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local day, used = math.floor(now / 86400000), 0
+local day, used, counts = math.floor(now / 86400000), 0, ARGV[5] == '1'
 if per_day > 0 then
   local seen = redis.call('HMGET', KEYS[2], 'day', 'used')
   if tonumber(seen[1] or -1) == day then used = tonumber(seen[2]) end
@@ -39,16 +40,18 @@ if per_second > 0 then
   if count > 0 and count + mails > per_second then
     local last = redis.call('LINDEX', KEYS[1], math.min(count, count + mails - per_second) - 1)
     local place = math.max(tonumber(redis.call('HGET', KEYS[2], 'place') or 0), last + 1000)
-    if place < now + tonumber(ARGV[4]) then
+    if counts and place < now + tonumber(ARGV[4]) then
       redis.call('HSET', KEYS[2], 'place', place + mails * 1000 / per_second)
       redis.call('EXPIRE', KEYS[2], 172800)
     end
     return {'second', math.ceil(place - now)}
   end
-  for _ = 1, mails do redis.call('RPUSH', KEYS[1], now) end
-  redis.call('PEXPIRE', KEYS[1], 2000)
+  if counts then
+    for _ = 1, mails do redis.call('RPUSH', KEYS[1], now) end
+    redis.call('PEXPIRE', KEYS[1], 2000)
+  end
 end
-if per_day > 0 then
+if counts and per_day > 0 then
   redis.call('HSET', KEYS[2], 'day', day, 'used', used + mails)
   redis.call('EXPIRE', KEYS[2], 172800)
 end
@@ -77,12 +80,21 @@ class Meter:
 
     def take(self, route: RouteNow, mails: int) -> Full | None:
         """Count so many mails through a route, or tell why they must not go through it now."""
+        return self._ask(route, mails, counts=True)
+
+    def look(self, route: RouteNow, mails: int) -> Full | None:
+        """What `take` would tell, without counting."""
+        return self._ask(route, mails, counts=False)
+
+    def _ask(self, route: RouteNow, mails: int, *, counts: bool) -> Full | None:
         if not (route.max_per_second or route.max_per_day) or self._is_away():
             return None
         name = f"flute:cap:{{{route.id}}}"
         caps = [route.max_per_second or 0, route.max_per_day or 0]
         try:
-            which, wait_ms = self._take([f"{name}:second", name], [mails, *caps, _LONGEST_WAIT_MS])
+            which, wait_ms = self._take(
+                [f"{name}:second", name], [mails, *caps, _LONGEST_WAIT_MS, int(counts)]
+            )
         except RedisError as error:
             self._miss(error)
             return None
@@ -117,3 +129,9 @@ def take(route: RouteNow, mails: int) -> Full | None:
     """See Meter.take. In an app context."""
     config: Config = current_app.config["FLUTE"]
     return meter(config.redis_url).take(route, mails)
+
+
+def look(route: RouteNow, mails: int) -> Full | None:
+    """See Meter.look. In an app context."""
+    config: Config = current_app.config["FLUTE"]
+    return meter(config.redis_url).look(route, mails)

@@ -30,7 +30,12 @@ _TASK_COLUMNS = (
     "round",
     "content",
     "has_attachments",
+    "send_time",
+    "test",
 )
+
+
+_UNSETTLED = frozenset({State.SCHEDULED, State.QUEUED, State.SENDING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,23 @@ def claim(limit: int, now: datetime, lease: timedelta) -> list[Claim]:
         return []
     recipients = _by_email(Recipient, [row.id for row in emails], Recipient.id)
     files = _by_email(Attachment, [row.id for row in emails if row.has_attachments], Attachment.position)
+    _queue_scheduled([row for rows in recipients.values() for row in rows], now)
     claims = [_claim(row, recipients[row.id], files[row.id]) for row in emails]
     for row_id, why in suppress.among([row.id for row in emails]).items():
         next(item for item in claims if row_id in item.task.pending).suppressed[row_id] = why
     _recall([item for item in claims if item.task.lease > 1])
     return claims
+
+
+def _queue_scheduled(recipients: Sequence[Any], now: datetime) -> None:
+    """The time of scheduled mail that is claimed has come."""
+    scheduled = [row.id for row in recipients if row.state == State.SCHEDULED]
+    if scheduled:
+        move = update(Recipient).where(Recipient.id.in_(scheduled))
+        db.session.execute(
+            move.values(state=State.QUEUED, update_time=now),
+            execution_options={"synchronize_session": False},
+        )
 
 
 def _by_email(table: Any, ids: Sequence[uuid.UUID], order: Any) -> dict[uuid.UUID, list[Any]]:  # noqa: ANN401
@@ -109,7 +126,7 @@ def _by_email(table: Any, ids: Sequence[uuid.UUID], order: Any) -> dict[uuid.UUI
 
 
 def _claim(email: Row[Any], recipients: list[Recipient], files: list[Attachment]) -> Claim:
-    unsettled = [row for row in recipients if row.state in {State.QUEUED, State.SENDING}]
+    unsettled = [row for row in recipients if row.state in _UNSETTLED]
     task = Task(
         email_id=email.id,
         environment_id=email.environment_id,
@@ -120,6 +137,8 @@ def _claim(email: Row[Any], recipients: list[Recipient], files: list[Attachment]
         pending={
             row.id: Pending(_addressee(row), row.id, held=row.state == State.SENDING) for row in unsettled
         },
+        test=email.test,
+        send_time=email.send_time,
     )
     return Claim(task)
 
@@ -147,6 +166,7 @@ def _recall(claims: Iterable[Claim]) -> None:
         if entry.outcome is None:
             item.lost.append(Open(attempt.id, entry.recipient_id, account))
         if pending := item.task.pending.get(entry.recipient_id):
+            pending.attempts += 1
             _remember(item, pending, attempt, entry, account)
 
 

@@ -15,12 +15,15 @@ from flute_server.domain.route import Judged, Use, Wait
 from flute_server.domain.settlement import backoff
 from flute_server.domain.state import EventType, State
 from flute_server.providers.base import Provider
+from flute_server.providers.registry import PROVIDERS
 from flute_server.sending import caps
 from flute_server.sending.connections import Connections
 from flute_server.sending.outcomes import Call
 from flute_server.sending.record import Writes
 from flute_server.sending.routing import RouteNow, Routing, give_back_probe, win_probe
+from flute_server.sending.simulate import Simulator
 from flute_server.sending.task import Pending, Policy, Task
+from flute_server.sending.unsubscribe import Links
 
 # How soon a mail comes back whose provider already has its share of this worker's calls.
 BUSY_PAUSE = timedelta(milliseconds=500)
@@ -48,6 +51,7 @@ class Dispatcher:
     connections: Connections
     lease: timedelta
     per_account: int
+    links: Links
     under_way: Counter[uuid.UUID] = field(default_factory=Counter)
 
     def dispatch(self, task: Task, routing: Routing, writes: Writes) -> list[Call]:
@@ -72,20 +76,21 @@ class Dispatcher:
     def _busy(self, chosen: RouteNow) -> bool:
         return self.under_way[chosen.account_id] >= self.per_account
 
-    def _provider(self, candidate: RouteNow) -> Provider:
-        return self.connections.get(
-            candidate.account_id, candidate.revision, candidate.provider, candidate.credentials
-        )
-
     def _choose(
         self, task: Task, group: list[Pending], routing: Routing, writes: Writes, *, may_wait: bool
     ) -> Choice:
-        """The first usable route that can be had: not busy, its probe won, and room under its cap."""
-        judged = self._plan(task, group, routing, writes.now)
+        """The first usable route that can be had: not busy, its probe won, and room under its cap.
+
+        A test mail takes nothing of that, so that none of it lacks a live one.
+        """
+        draw = random.random()  # noqa: S311  a lot, no secret
+        judged = judge(task, group, routing, self.connections, writes.now, draw=draw)
         by_id = {item.account_id: item for item in routing.routes}
         told = {item.candidate.account: item for item in judged}
         for item in route.usable(judged):
             chosen = by_id[item.candidate.account]
+            if task.test:
+                return Choice(chosen, judged, routing.policy)
             if may_wait and self._busy(chosen):
                 return Choice(None, judged, routing.policy, busy=True)
             if full := _taken(chosen, item, len(group), writes.now):
@@ -93,28 +98,6 @@ class Dispatcher:
             else:
                 return Choice(chosen, list(told.values()), routing.policy)
         return Choice(None, list(told.values()), routing.policy)
-
-    def _plan(self, task: Task, group: list[Pending], routing: Routing, now: datetime) -> Judgement:
-        handoff = _handoff(task, group, "")
-        candidates = [self._candidate(item, handoff, group) for item in routing.routes]
-        return route.plan(candidates, now, random.random())  # noqa: S311  a lot, no secret
-
-    def _candidate(self, item: RouteNow, handoff: Handoff, group: list[Pending]) -> route.Candidate:
-        one = group[0]  # the others have the same history and needs
-        refused = one.for_good.get(item.account_id)
-        domains = {pending.recipient.address.domain for pending in group}
-        return route.Candidate(
-            account=item.account_id,
-            name=item.name,
-            position=item.position,
-            weight=item.weight,
-            disabled=item.disabled,
-            tried=item.account_id in one.tried,
-            authenticated=item.authenticated or not one.needs_authentication,
-            breaker=item.health,
-            troubles={name: health for name, health in item.domain_health.items() if name in domains},
-            objections=(refused,) if refused else self._provider(item).objections(handoff),
-        )
 
     def _prepare(
         self,
@@ -135,13 +118,63 @@ class Dispatcher:
                 "provider_account_id": chosen.account_id,
                 "round": task.round,
                 "start_time": writes.now,
-                "candidates": _explained(choice.judged, chosen),
+                "candidates": explained(choice.judged, chosen.account_id),
+                "simulated": task.test,
             }
         )
         writes.entries += [{"attempt_id": attempt_id, "recipient_id": pending.row_id} for pending in group]
-        handoff = _handoff(task, group, str(attempt_id))
-        provider = self._provider(chosen)
+        handoff = handoff_of(task, group, str(attempt_id))
+        if choice.policy.one_click_unsubscribe:
+            handoff = self.links.added(handoff, PROVIDERS[chosen.provider].capabilities)
+        provider = self._provider(task, group, chosen)
+        for pending in group:
+            pending.attempts += 1
         return Call(task, choice.policy, chosen, attempt_id, group, handoff, provider)
+
+    def _provider(self, task: Task, group: list[Pending], chosen: RouteNow) -> Provider | Simulator:
+        if task.test:
+            return Simulator({pending.recipient.id: pending.attempts for pending in group})
+        return connection_of(chosen, self.connections)
+
+
+def connection_of(route_: RouteNow, connections: Connections) -> Provider:
+    """The live connection to a route's account."""
+    return connections.get(route_.account_id, route_.revision, route_.provider, route_.credentials)
+
+
+def judge(
+    task: Task,
+    group: list[Pending],
+    routing: Routing,
+    connections: Connections,
+    now: datetime,
+    *,
+    draw: float,
+) -> Judgement:
+    """Every route in order with the verdict on it; only read, nothing is taken. draw: see route.plan."""
+    handoff = handoff_of(task, group, "")
+    candidates = [_candidate(item, handoff, group, connections) for item in routing.routes]
+    return route.plan(candidates, now, draw)
+
+
+def _candidate(
+    item: RouteNow, handoff: Handoff, group: list[Pending], connections: Connections
+) -> route.Candidate:
+    one = group[0]  # the others have the same history and needs
+    refused = one.for_good.get(item.account_id)
+    domains = {pending.recipient.address.domain for pending in group}
+    return route.Candidate(
+        account=item.account_id,
+        name=item.name,
+        position=item.position,
+        weight=item.weight,
+        disabled=item.disabled,
+        tried=item.account_id in one.tried,
+        authenticated=item.authenticated or not one.needs_authentication,
+        breaker=item.health,
+        troubles={name: health for name, health in item.domain_health.items() if name in domains},
+        objections=(refused,) if refused else connection_of(item, connections).objections(handoff),
+    )
 
 
 def _taken(chosen: RouteNow, item: Judged, mails: int, now: datetime) -> Judged | None:
@@ -165,13 +198,13 @@ def release(task: Task, routing: Routing, writes: Writes) -> None:
     if waits := _waits(task, writes.now):
         # Who needs a new round must not be hurried by who only waits for room under a cap.
         wait = min([wait for wait in waits if wait.new_round] or waits, key=lambda wait: wait.until)
-        times.append(min(wait.until, task.create_time + routing.policy.give_up_after))
+        times.append(min(wait.until, task.start_time + routing.policy.give_up_after))
         round_ += wait.new_round
     writes.look_again(task.email_id, min(times, default=None), round_)
 
 
 def _time_is_up(task: Task, routing: Routing, writes: Writes) -> bool:
-    return writes.now >= task.create_time + routing.policy.give_up_after
+    return writes.now >= task.start_time + routing.policy.give_up_after
 
 
 def _give_up(task: Task, writes: Writes) -> None:
@@ -228,16 +261,17 @@ def _only(group: list[Pending]) -> int | None:
     return group[0].row_id if len(group) == 1 else None
 
 
-def _handoff(task: Task, group: list[Pending], attempt_id: str) -> Handoff:
+def handoff_of(task: Task, group: list[Pending], attempt_id: str) -> Handoff:
+    """What a provider gets of this mail for these recipients."""
     recipients = tuple(pending.recipient for pending in group)
     return Handoff(str(task.email_id), attempt_id, task.message, recipients)
 
 
-def _explained(judged: Judgement, chosen: RouteNow) -> list[dict[str, object]]:
-    """Every route with the reason why it was or was not taken."""
+def explained(judged: Judgement, chosen: uuid.UUID | None) -> list[dict[str, object]]:
+    """Every route with the reason why it was or was not taken. chosen: the account of the one that was."""
     told: list[dict[str, object]] = []
     for item in judged:
-        taken = item.candidate.account == chosen.account_id
+        taken = item.candidate.account == chosen
         reason = item.reason
         if not taken and item.use is Use.YES:
             reason = "healthy, comes later in the order"

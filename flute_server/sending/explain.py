@@ -6,6 +6,7 @@ from flute_server.domain.state import State
 from flute_server.sending.story import Moment, Story
 
 _SUMMARIES = {
+    State.SCHEDULED: "waits for the time at which it is to be sent",
     State.QUEUED: "waits to be sent",
     State.SENDING: "is being handed to a provider, or is held until it is known whether one took it",
     State.SENT: "was taken by a provider, which has not told yet whether it arrived",
@@ -25,6 +26,8 @@ def summary(story: Story) -> str:
         who = [row.address for row in story.recipients if story.states[row.id] is state]
         parts.append(f"the mail to {_some(who)} {_SUMMARIES[state]}")
     text = "; ".join(parts)
+    if story.email.test:
+        text += "; all of it is simulated, for the mail was sent with a test key"
     if story.email.due_time:
         text += f"; it is looked at again by {story.email.due_time:%Y-%m-%d %H:%M:%S} UTC"
     return text[0].upper() + text[1:] + "."

@@ -16,7 +16,7 @@ from flute_server.domain.event import ProviderEvent, ProviderEventKind
 from flute_server.domain.outcome import Fate, Outcome
 from flute_server.domain.state import State
 from flute_server.domain.verdict import Action, Cause, Verdict, classify
-from flute_server.domain.wording import happened
+from flute_server.domain.wording import happened, noted
 from flute_server.models import (
     AlertKind,
     Attempt,
@@ -75,6 +75,7 @@ class _Mail:
 
     tenant_id: uuid.UUID
     domain: str
+    test: bool
     states: dict[int, State] = field(default_factory=dict)
     addresses: dict[int, str] = field(default_factory=dict)
     entries: dict[int, list[_Entry]] = field(default_factory=lambda: defaultdict(list))
@@ -164,6 +165,7 @@ def _load(email_ids: set[uuid.UUID]) -> dict[uuid.UUID, _Mail]:
             Email.id,
             Environment.account_id,
             Environment.domain,
+            Email.test,
             Recipient.id,
             Recipient.state,
             Recipient.address,
@@ -172,8 +174,8 @@ def _load(email_ids: set[uuid.UUID]) -> dict[uuid.UUID, _Mail]:
         .join(Recipient, Recipient.email_id == Email.id)
         .where(Email.id.in_(email_ids))
     )
-    for email_id, tenant_id, domain, row_id, state, address in db.session.execute(recipients):
-        mail = mails.setdefault(email_id, _Mail(tenant_id, domain))
+    for email_id, tenant_id, domain, test, row_id, state, address in db.session.execute(recipients):
+        mail = mails.setdefault(email_id, _Mail(tenant_id, domain, test))
         mail.states[row_id] = State(state)
         mail.addresses[row_id] = address
     attempts = (
@@ -227,10 +229,12 @@ def _apply(
         elsewhere=_elsewhere(entries, entry),
         attempts=len(entries),
         age=event.time - entry.start,
+        canceled=entry.action is Action.NONE,
     )
     found = effect(event.kind, seen, verdict)
     if found.event:
         text = happened(entry.account, event, verdict) + found.consequence
+        text += noted(found.notice, test=mail.test)
         detail = _detail(event, verdict)
         writes.tell(
             item.email_id,
@@ -241,18 +245,31 @@ def _apply(
             time=_when(event, entry),
             detail=detail,
         )
-    if found.fate is Fate.DELIVERED and event.kind is ProviderEventKind.DELIVERED:
-        took_s = max((event.time - entry.start).total_seconds(), 0.0)
-        lessons.deliveries.append((entry.account_id, domain, took_s))
-    if found.fate is Fate.BOUNCED and verdict and verdict.cause is Cause.PROVIDER:
-        lessons.bounces.append((entry.account_id, domain, event.diagnostic.text or verdict.reason))
+    if not mail.test:
+        _teach(lessons, found, event, entry, domain, verdict=verdict)
     _learn(found, entry, row_id, writes)
     if found.state:
         mail.states[row_id] = found.state
         mail.queued_again |= found.state is State.QUEUED
         writes.move(row_id, found.state)
-    if found.notice:
+    if found.notice and not mail.test:
         _notify(found.notice, mail, mail.addresses[row_id], item, verdict)
+
+
+def _teach(
+    lessons: _Lessons,
+    found: Effect,
+    event: ProviderEvent,
+    entry: _Entry,
+    domain: str,
+    *,
+    verdict: Verdict | None,
+) -> None:
+    if found.fate is Fate.DELIVERED and event.kind is ProviderEventKind.DELIVERED:
+        took_s = max((event.time - entry.start).total_seconds(), 0.0)
+        lessons.deliveries.append((entry.account_id, domain, took_s))
+    if found.fate is Fate.BOUNCED and verdict and verdict.cause is Cause.PROVIDER:
+        lessons.bounces.append((entry.account_id, domain, event.diagnostic.text or verdict.reason))
 
 
 def _elsewhere(entries: list[_Entry], entry: _Entry) -> Elsewhere:

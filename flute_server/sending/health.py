@@ -168,7 +168,8 @@ def reset(provider_account_id: uuid.UUID) -> None:
 def hurry(provider_account_id: uuid.UUID, now: datetime, domain: str = WHOLE) -> None:
     """Bring forward mail that waits and may go through this account, if need be only mail to this domain.
 
-    Waiting is mail in a later round than the first, with a queued recipient and in nobody's hands.
+    Waiting is mail in a later round than the first, with a queued recipient and in nobody's hands. Test mail
+    would only take the places of live mail.
     """
     environments = select(Route.environment_id).where(Route.provider_account_id == provider_account_id)
     waiting = (
@@ -177,6 +178,7 @@ def hurry(provider_account_id: uuid.UUID, now: datetime, domain: str = WHOLE) ->
             Email.due_time > now + timedelta(seconds=HURRY_SPREAD_S),
             Email.due_time <= now + 2 * LONGEST_BACKOFF,
             Email.round > 0,
+            ~Email.test,
             Email.environment_id.in_(environments),
         )
         .order_by(Email.due_time)

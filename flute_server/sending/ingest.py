@@ -256,6 +256,11 @@ def _match_again(now: datetime) -> tuple[int, list[Matched]]:
     return len(rows), found
 
 
+def expect(events: Sequence[Event], account_id: uuid.UUID) -> None:
+    """Store events that are to be read when their time comes. In the session's transaction."""
+    _store([_row(event, account_id, None, event.time) | {"match_time": event.time} for event in events])
+
+
 def _packed(event: Event) -> dict[str, Any]:
     """The event as JSON; spelled out, since dataclasses.asdict costs more than storing it."""
     diagnostic = event.diagnostic

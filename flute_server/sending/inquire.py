@@ -10,6 +10,7 @@ from flute_server.sending.connections import Connections
 from flute_server.sending.outcomes import Inquiry, hold_on
 from flute_server.sending.record import Writes
 from flute_server.sending.routing import Routing
+from flute_server.sending.simulate import Simulator
 from flute_server.sending.task import Task
 
 # Longer than any environment may wait; a provider that cannot be asked settles never.
@@ -34,7 +35,11 @@ def inquiries(
         if route is None:
             hold_on(task, item, routing.policy, writes)
             continue
-        provider = connections.get(route.account_id, route.revision, route.provider, route.credentials)
+        provider = (
+            Simulator({})
+            if task.test
+            else connections.get(route.account_id, route.revision, route.provider, route.credentials)
+        )
         settles_in = provider.look_up_settles - (writes.now - item.start)
         if settles_in > timedelta(0):
             hold_on(task, item, routing.policy, writes, ask=min(settles_in, LONGEST_HOLD))

@@ -17,6 +17,7 @@ from flute_server.sending import health
 from flute_server.sending.claim import Claim, Held
 from flute_server.sending.record import OnRecord, Writes
 from flute_server.sending.routing import RouteNow
+from flute_server.sending.simulate import Simulator
 from flute_server.sending.task import Pending, Policy, Task
 
 LOST = Reply(ErrorKind.AMBIGUOUS, text="the worker was lost during the call")
@@ -37,7 +38,7 @@ class Call:
     attempt_id: uuid.UUID
     group: list[Pending]
     handoff: Handoff
-    provider: Provider
+    provider: Provider | Simulator
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Inquiry:
     policy: Policy
     held: Held
     row_id: int
-    provider: Provider
+    provider: Provider | Simulator
     trace: Trace
 
 
@@ -115,6 +116,9 @@ def record(ended: Ended, on_record: Record, writes: Writes) -> None:
         if reply.kind in FOR_GOOD:
             pending.for_good[call.route.account_id] = answered(call.route.name, reply)
         desk.settle(pending, call.attempt_id, call.route.name, reply)
+    if isinstance(call.provider, Simulator):
+        call.provider.foretell(call.handoff, call.route.account_id, writes.now)
+        return
     domains = [pending.recipient.address.domain for pending in call.group]
     told = list(zip(domains, replies, strict=True))
     health.report(call.route, told, ended.duration_s, writes.now)
@@ -132,6 +136,8 @@ def record_facts(ended: Ended, on_record: Record, writes: Writes) -> None:
         if known.outcome is Outcome.AMBIGUOUS and outcome is not Outcome.AMBIGUOUS:
             writes.learn(call.attempt_id, pending.row_id, outcome, None)
             _clear_up(call, pending.row_id, known.state, reply, writes)
+    if isinstance(call.provider, Simulator):
+        call.provider.foretell(call.handoff, call.route.account_id, writes.now)
 
 
 def _clear_up(call: Call, row_id: int, state: State, reply: Reply, writes: Writes) -> None:

@@ -34,7 +34,11 @@ _CLOSE_ENTRY = (
 _LEARN = (
     update(Ledger)
     .where(Ledger.attempt_id == bindparam("attempt"), Ledger.recipient_id == bindparam("recipient"))
-    .values({name: bindparam(name) for name in ("outcome", "fate", "action")})
+    .values(
+        outcome=bindparam("outcome"),
+        fate=bindparam("fate"),
+        action=func.coalesce(bindparam("action", type_=Text), Ledger.action),
+    )
 )
 _MOVE_RECIPIENT = (
     update(Recipient)

@@ -62,6 +62,7 @@ _QUERY = (
         Environment.on_ambiguous,
         Environment.ambiguity_wait_s,
         Environment.give_up_after_s,
+        Environment.one_click_unsubscribe,
         Route.id,
         Route.position,
         Route.weight,
@@ -102,6 +103,7 @@ def _policy(row: Row[*tuple[Any, ...]]) -> Policy:
         hold_ambiguous=row.on_ambiguous == AmbiguityPolicy.WAIT,
         ambiguity_wait=timedelta(seconds=row.ambiguity_wait_s),
         give_up_after=timedelta(seconds=row.give_up_after_s),
+        one_click_unsubscribe=row.one_click_unsubscribe,
     )
 
 

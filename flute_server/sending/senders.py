@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import bindparam, exists, func, select, update
 
 from flute_server.admin.find import find
-from flute_server.errors import Unauthenticated
+from flute_server.domain.bucket import Limit
+from flute_server.errors import RateLimited, Unauthenticated
 from flute_server.models import ApiKey, Environment, KeyKind, Route, Scope, autocommit, db
 from flute_server.vault import token_hash
 
@@ -18,18 +19,11 @@ LAST_USED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """A token bucket: `per_second` in the long run, `burst` at once after a pause."""
-
-    per_second: int
-    burst: int
-
-
-@dataclass(frozen=True, slots=True)
 class Sender:
     """What serving a caller needs to know of an environment, and of the key that it is called with.
 
     key_id, scopes, key_limit: of the key; the service has none, and may do all. actor: for the audit log.
+    refusal: why no mail is stored in this call; one that repeats another still gets the first answer.
     """
 
     environment_id: uuid.UUID
@@ -45,6 +39,7 @@ class Sender:
     key_limit: Limit | None = None
     scopes: frozenset[str] = frozenset(Scope)
     actor: str = "service"
+    refusal: RateLimited | None = None
 
 
 # Written out, since it is the first statement of every call: composing it costs as much as running it.

@@ -96,7 +96,7 @@ _SILENT = text(
         FROM account
         CROSS JOIN LATERAL (
             SELECT id, provider_account_id, start_time FROM attempt
-            WHERE provider_account_id = account.id
+            WHERE provider_account_id = account.id AND NOT simulated
               AND start_time > :now - :watched AND start_time <= :now - :floor
             ORDER BY start_time DESC LIMIT :calls
         ) latest
@@ -132,7 +132,7 @@ _OVERDUE = text(
         SELECT coalesce(min({_EDGE_S}) FILTER (WHERE domain = b.domain), avg({_EDGE_S})) AS edge_s
         FROM delay WHERE provider_account_id = b.provider_account_id
     ) d
-    JOIN attempt a ON a.provider_account_id = b.provider_account_id
+    JOIN attempt a ON a.provider_account_id = b.provider_account_id AND NOT a.simulated
         AND a.start_time > :now - :watched AND a.start_time <= :now - :floor
         AND a.start_time <= :now - d.edge_s * interval '1 second'
     JOIN ledger l ON l.attempt_id = a.id AND l.outcome = '{Outcome.ACCEPTED}' AND l.fate IS NULL

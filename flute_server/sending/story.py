@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from flute_server.admin.find import as_uuid
 from flute_server.domain.message import Message
 from flute_server.domain.state import EventType, State, email_state
-from flute_server.errors import not_found
+from flute_server.errors import no_email
 from flute_server.models import (
     Attachment,
     Attempt,
@@ -39,8 +39,9 @@ class AttemptStory:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A line of the timeline."""
+    """A line of the timeline. id: of the stored event; None for the start of a call, which is none."""
 
+    id: int | None
     type: EventType
     time: datetime
     recipient_id: int | None
@@ -80,7 +81,7 @@ def tell(given: str, environment_id: uuid.UUID | None, *, full: bool) -> Story:
     """The story of the email with this id, in this environment if one is given. Raises NotFound."""
     email = db.session.get(Email, id_) if (id_ := as_uuid(given)) else None
     if email is None or environment_id not in {None, email.environment_id}:
-        raise not_found("email", given)
+        raise no_email()
     recipients = list(
         db.session.scalars(select(Recipient).where(Recipient.email_id == email.id).order_by(Recipient.id))
     )
@@ -134,6 +135,7 @@ def _timeline(email_id: uuid.UUID, attempts: list[AttemptStory]) -> list[Moment]
     events = db.session.scalars(select(Event).where(Event.email_id == email_id).order_by(Event.id))
     moments = [
         Moment(
+            event.id,
             EventType(event.type),
             event.time,
             event.recipient_id,
@@ -150,7 +152,8 @@ def _timeline(email_id: uuid.UUID, attempts: list[AttemptStory]) -> list[Moment]
 def _start(story: AttemptStory) -> Moment:
     before = itertools.takewhile(lambda candidate: not candidate["chosen"], story.attempt.candidates)
     why = "; ".join(f"{c['provider_account']}: {c['reason']}" for c in before)
-    text = f"handing over to {story.account.name}" + (f", passing over {why}" if why else "")
+    what = "playing a hand-over" if story.attempt.simulated else "handing over"
+    text = f"{what} to {story.account.name}" + (f", passing over {why}" if why else "")
     one = story.ledger[0].recipient_id if len(story.ledger) == 1 else None
     attempt = story.attempt
-    return Moment(EventType.ATTEMPT, attempt.start_time, one, story.account.name, text, attempt.id)
+    return Moment(None, EventType.ATTEMPT, attempt.start_time, one, story.account.name, text, attempt.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -20,6 +20,15 @@ def add(account_id: uuid.UUID, address: str, reason: SuppressionReason, text: st
     db.session.execute(row.on_conflict_do_nothing(index_elements=["account_id", "address"]))
 
 
+def listed(account_id: uuid.UUID, addresses: Iterable[str]) -> dict[str, str]:
+    """Which of these addresses are on the account's list, in lower case, and why."""
+    query = select(Suppression.address, Suppression.reason, Suppression.text).where(
+        Suppression.account_id == account_id,
+        Suppression.address.in_({address.lower() for address in addresses}),
+    )
+    return {address: _why(reason, text) for address, reason, text in db.session.execute(query)}
+
+
 def among(email_ids: Sequence[uuid.UUID]) -> dict[int, str]:
     """Which waiting recipients of these emails are on their account's list, and why."""
     query = (
@@ -33,7 +42,8 @@ def among(email_ids: Sequence[uuid.UUID]) -> dict[int, str]:
         )
         .where(Recipient.email_id.in_(email_ids), Recipient.state.in_([State.QUEUED, State.SENDING]))
     )
-    return {
-        id_: f"the address is suppressed ({reason}: {text})"
-        for id_, reason, text in db.session.execute(query)
-    }
+    return {id_: _why(reason, text) for id_, reason, text in db.session.execute(query)}
+
+
+def _why(reason: str, text: str) -> str:
+    return f"the address is suppressed ({reason}: {text})"

@@ -20,7 +20,8 @@ class Pending:
     tried: accounts that were called for it this round; for_good: those whose refusal another round
     cannot change, with their words; waiting: nothing to do for it now; wait: until when, None for the next
     round; held: its last attempt is ambiguous and the policy is to wait; needs_authentication: a receiver
-    found the domain's SPF, DKIM or DMARC wanting, so only a provider known to sign for it may carry it.
+    found the domain's SPF, DKIM or DMARC wanting, so only a provider known to sign for it may carry it;
+    attempts: how many calls were made for it.
     """
 
     recipient: Recipient
@@ -31,6 +32,7 @@ class Pending:
     wait: Wait | None = None
     held: bool = False
     needs_authentication: bool = False
+    attempts: int = 0
 
 
 @dataclass(slots=True)
@@ -39,7 +41,8 @@ class Task:
     claimed in this very turn, which has set its lease.
 
     held_until: when a held recipient is decided upon, if there is one; abandoned: a turn failed and what
-    is in memory cannot be trusted, so the email goes back as soon as its calls have ended.
+    is in memory cannot be trusted, so the email goes back as soon as its calls have ended; test: no provider
+    is called for it; send_time: when the caller wanted it sent, None for at once.
     """
 
     email_id: uuid.UUID
@@ -53,6 +56,13 @@ class Task:
     fresh: bool = True
     held_until: datetime | None = None
     abandoned: bool = False
+    test: bool = False
+    send_time: datetime | None = None
+
+    @property
+    def start_time(self) -> datetime:
+        """From when on the time to give up counts."""
+        return self.send_time or self.create_time
 
     def hold(self, until: datetime) -> None:
         """Remember the earliest time at which held recipients are decided upon."""
@@ -80,3 +90,4 @@ class Policy:
     hold_ambiguous: bool
     ambiguity_wait: timedelta
     give_up_after: timedelta
+    one_click_unsubscribe: bool = False

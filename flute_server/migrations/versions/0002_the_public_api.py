@@ -104,23 +104,28 @@ def upgrade() -> None:
         "tally",
         sa.Column("environment_id", sa.Uuid(), nullable=False),
         sa.Column("dimension", sa.Text(), nullable=False),
-        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("grain", sa.Text(), nullable=False),
+        sa.Column("start", sa.DateTime(timezone=True), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.CheckConstraint(
             "dimension IN ('all', 'provider_account', 'tag', 'domain')", name=op.f("ck_tally_dimension")
         ),
+        sa.CheckConstraint("grain IN ('hour', 'day')", name=op.f("ck_tally_grain")),
         sa.ForeignKeyConstraint(
             ["environment_id"], ["environment.id"], name=op.f("fk_tally_environment_id"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("environment_id", "dimension", "hour", "key", "type", name=op.f("pk_tally")),
+        sa.PrimaryKeyConstraint(
+            "environment_id", "dimension", "grain", "start", "key", "type", name=op.f("pk_tally")
+        ),
     )
     op.create_table(
         "timing",
         sa.Column("environment_id", sa.Uuid(), nullable=False),
         sa.Column("dimension", sa.Text(), nullable=False),
-        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("grain", sa.Text(), nullable=False),
+        sa.Column("start", sa.DateTime(timezone=True), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("measure", sa.Text(), nullable=False),
         sa.Column("bucket", sa.Integer(), nullable=False),
@@ -128,12 +133,20 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "dimension IN ('all', 'provider_account', 'tag', 'domain')", name=op.f("ck_timing_dimension")
         ),
+        sa.CheckConstraint("grain IN ('hour', 'day')", name=op.f("ck_timing_grain")),
         sa.CheckConstraint("measure IN ('send', 'deliver')", name=op.f("ck_timing_measure")),
         sa.ForeignKeyConstraint(
             ["environment_id"], ["environment.id"], name=op.f("fk_timing_environment_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint(
-            "environment_id", "dimension", "hour", "key", "measure", "bucket", name=op.f("pk_timing")
+            "environment_id",
+            "dimension",
+            "grain",
+            "start",
+            "key",
+            "measure",
+            "bucket",
+            name=op.f("pk_timing"),
         ),
     )
     op.create_table(
@@ -151,6 +164,7 @@ def upgrade() -> None:
         sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("retry_time", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("xid", Xid8(), server_default=sa.text("pg_current_xact_id()"), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
             ["environment_id"],
@@ -284,6 +298,7 @@ def upgrade() -> None:
         op.f("ix_event_environment_id_xid_id"), "event", ["environment_id", "xid", "id"], unique=False
     )
     op.create_index(op.f("ix_event_xid_id"), "event", ["xid", "id"], unique=False)
+    op.create_index(op.f("ix_event_time"), "event", ["time"], unique=False, postgresql_using="brin")
     op.create_index(
         "ix_recipient_listing",
         "recipient",
@@ -304,6 +319,7 @@ def downgrade() -> None:
     op.drop_index("ix_recipient_listing", table_name="recipient")
     op.drop_column("recipient", "email_time")
     op.drop_column("recipient", "environment_id")
+    op.drop_index(op.f("ix_event_time"), table_name="event", postgresql_using="brin")
     op.drop_index(op.f("ix_event_xid_id"), table_name="event")
     op.drop_index(op.f("ix_event_environment_id_xid_id"), table_name="event")
     op.drop_column("event", "xid")

@@ -221,7 +221,7 @@ class PlanEmailResponse(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What a live send of this very mail would be refused for besides; nothing if empty."""
+        """What to know besides: a test key, nobody to take over, an account in trouble."""
 
     def __init__(
         self,
@@ -509,10 +509,12 @@ class ListEmailsResponse(_message.Message):
     EMAILS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty on the last page."""
+    """Empty on the last page, and only there."""
     @_builtins.property
     def emails(self) -> _containers.RepeatedCompositeFieldContainer[_email_pb2.EmailSummary]:
-        """One page."""
+        """One page. It may hold fewer mails than asked for, even none, while next_page_token is set: few mails match, and
+        the search goes on from there.
+        """
 
     def __init__(
         self,
@@ -562,7 +564,7 @@ class RescheduleEmailRequest(_message.Message):
     """The id that SendEmail gave."""
     @_builtins.property
     def send_at(self) -> _timestamp_pb2.Timestamp:
-        """The new time, at most 30 days ahead; a past one sends at once."""
+        """The new time, at most 30 days ahead; a past one sends at once. Required."""
 
     def __init__(
         self,

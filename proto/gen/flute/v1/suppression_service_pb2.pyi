@@ -355,7 +355,9 @@ class ExportSuppressionsResponse(_message.Message):
     CSV_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     csv: _builtins.bytes
-    """UTF-8; the first piece begins with the header line."""
+    """UTF-8; the first piece begins with the header line. A cell that a spreadsheet would take for a formula has an
+    apostrophe before it, which ImportSuppressions takes away.
+    """
     next_page_token: _builtins.str
     """Empty on the last piece."""
     def __init__(

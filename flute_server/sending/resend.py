@@ -1,0 +1,68 @@
+"""Send an email's content again, as a new email."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+
+from sqlalchemy import select
+
+from flute_server.admin.find import as_uuid
+from flute_server.domain.message import Message
+from flute_server.domain.state import State
+from flute_server.errors import FailedPrecondition, no_email
+from flute_server.models import Email, Recipient, db
+from flute_server.sending import idempotency
+from flute_server.sending.accept import check_domain, check_routes
+from flute_server.sending.answer import Answer
+from flute_server.sending.content import unpacked
+from flute_server.sending.senders import Sender, by_environment
+from flute_server.sending.store import Draft, Origin, Source, store
+
+# Whom a mail did not reach.
+MISSED = frozenset({State.BOUNCED, State.FAILED, State.SUPPRESSED, State.CANCELED})
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An email that is to be sent again, and in whose name. message: without its files."""
+
+    email_id: uuid.UUID
+    sender: Sender
+    has_attachments: bool
+    message: Message
+
+
+def original(given: str, sender: Sender | None, *, to_all: bool) -> Original:
+    """The email with this id, addressed to those whom it did not reach or `to_all`.
+
+    sender: None for the operator's own programs, which repeat a test mail as one. Raises NotFound.
+    """
+    email = db.session.get(Email, id_) if (id_ := as_uuid(given)) else None
+    if email is None or (sender and sender.environment_id != email.environment_id):
+        raise no_email()
+    query = select(Recipient).where(Recipient.email_id == email.id).order_by(Recipient.id)
+    recipients = [row for row in db.session.scalars(query) if to_all or row.state in MISSED]
+    sender = sender or replace(by_environment(str(email.environment_id)), test=email.test)
+    message = unpacked(email.content, recipients, ())
+    found = Original(email.id, sender, email.has_attachments, message)
+    # Before another connection stores the copy, and has to wait for nobody.
+    db.session.rollback()
+    return found
+
+
+def resend(found: Original, origin: Origin) -> Answer:
+    """Store it as a new email; when this returns, it is durable.
+
+    Raises FailedPrecondition when it would go to nobody or the environment has no route, PermissionDenied if
+    the environment has another domain by now, AlreadyExists or Aborted where the call's key is taken.
+    """
+    sender, message = found.sender, found.message
+    if known := idempotency.recall(sender.environment_id, origin.once):
+        return known
+    if not (message.to or message.cc or message.bcc):
+        text = "the mail has reached everybody, or still may; choose recipients: all to send it to them again"
+        raise FailedPrecondition("NOTHING_TO_RESEND", text)
+    check_domain(sender, message.sender.domain)
+    check_routes(sender)
+    return store(sender, [Draft(message)], origin, Source(found.email_id, found.has_attachments))
