@@ -8,6 +8,8 @@ from web import around, errors
 from web.api import api
 from web.client import FluteClient
 from web.config import WebConfig
+from web.reference import reference
+from web.unsubscribe import unsubscribe
 
 __all__ = ["create_app"]
 
@@ -20,7 +22,9 @@ def create_app(config: WebConfig | None = None) -> Flask:
     app.extensions["flute"] = FluteClient(config)
     # A redirect would make a POST with a mail in it travel twice; a wrong path is a 404.
     app.url_map.merge_slashes = False
-    around.register(app)
+    around.register(app, config.trusted_proxies)
     errors.register(app)
     app.register_blueprint(api)
+    app.register_blueprint(unsubscribe)
+    app.register_blueprint(reference)
     return app

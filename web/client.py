@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
 from flask import current_app
-from flute.v1.email_pb2 import Email, EmailContent
-from flute.v1.email_service_pb2 import GetEmailRequest, SendEmailRequest
-from flute.v1.email_service_pb2_grpc import EmailServiceStub
-from flute.v1.event_service_pb2 import IngestBounceRequest, IngestWebhookRequest
-from flute.v1.event_service_pb2_grpc import EventServiceStub
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
@@ -25,9 +20,32 @@ from web.config import WebConfig
 
 HEALTH_TIMEOUT_S = 1.0
 
-_Response = TypeVar("_Response", bound=Message)
+A = TypeVar("A", bound=Message)
 _Detail = TypeVar("_Detail", bound=Message)
-_Metadata = tuple[tuple[str, str], ...]
+
+# What the server tells besides its answer -> the header that says so.
+_HEADERS = {
+    "ratelimit": "RateLimit",
+    "ratelimit-policy": "RateLimit-Policy",
+    "idempotent-replayed": "Idempotent-Replayed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc(Generic[A]):
+    """A call that the server knows: its path, and what it answers."""
+
+    path: str
+    answer: type[A]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf we call. token: their key, or empty. address: from where they called."""
+
+    token: str
+    request_id: str
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +60,10 @@ class Violation:
 # Not frozen: contextlib and others set __traceback__ on exceptions.
 @dataclass(eq=False)
 class RpcFailure(Exception):
-    """A call that did not succeed, with everything that google.rpc.Status said about it."""
+    """A call that did not succeed, with everything that google.rpc.Status said about it.
+
+    headers: what the answer's header has to say besides.
+    """
 
     code: grpc.StatusCode
     message: str
@@ -50,6 +71,7 @@ class RpcFailure(Exception):
     metadata: Mapping[str, str] = field(default_factory=dict)
     violations: tuple[Violation, ...] = ()
     retry_after_s: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def too_large(self) -> bool:
@@ -67,28 +89,26 @@ class FluteClient:
         self._lock = threading.Lock()
         self._connection: _Connection | None = None
 
-    def send_email(self, content: EmailContent, token: str, request_id: str) -> Email:
-        """Hand a mail over. Returning means that it is stored durably."""
-        stub = self._connect().email
-        return self._call(stub.SendEmail, SendEmailRequest(content=content), token, request_id)
+    def call(
+        self, rpc: Rpc[A], request: Message, caller: Caller, timeout_s: float | None = None
+    ) -> tuple[A, dict[str, str]]:
+        """The server's answer, and what the answer's header has to say. Raises RpcFailure.
 
-    def get_email(self, email_id: str, token: str, request_id: str) -> Email:
-        """One mail; without a token the server masks it."""
-        return self._call(self._connect().email.GetEmail, GetEmailRequest(id=email_id), token, request_id)
-
-    def ingest_webhook(
-        self, provider: str, provider_account_id: str, headers: dict[str, str], body: bytes, request_id: str
-    ) -> None:
-        """Pass a provider's call on, untouched. Returning means that it is stored durably."""
-        request = IngestWebhookRequest(
-            provider=provider, provider_account_id=provider_account_id, headers=headers, body=body
-        )
-        self._call(self._connect().events.IngestWebhook, request, "", request_id)
-
-    def ingest_bounce(self, recipient: str, raw: bytes, request_id: str) -> None:
-        """Pass a bounce mail on. Returning means that it is stored durably."""
-        request = IngestBounceRequest(recipient=recipient, raw=raw)
-        self._call(self._connect().events.IngestBounce, request, "", request_id)
+        timeout_s: for calls that may take longer than others.
+        """
+        metadata: tuple[tuple[str, str], ...] = (("x-request-id", caller.request_id),)
+        if caller.address:
+            metadata += (("x-client-address", caller.address),)
+        if caller.token:
+            metadata += (("authorization", f"Bearer {caller.token}"),)
+        method = self._connect().method(rpc)
+        try:
+            answer, call = method.with_call(
+                request, timeout=timeout_s or self._config.rpc_timeout_s, metadata=metadata
+            )
+        except grpc.RpcError as error:
+            raise _failure(error) from error
+        return answer, _headers(call)
 
     def is_serving(self) -> bool:
         """Whether the server answers. One without a health service is taken to be well: it answered."""
@@ -115,30 +135,30 @@ class FluteClient:
                 self._connection = _Connection(self._config)
             return self._connection
 
-    def _call(
-        self, method: Callable[..., _Response], request: Message, token: str, request_id: str
-    ) -> _Response:
-        metadata: _Metadata = (("x-request-id", request_id),)
-        if token:
-            metadata += (("authorization", f"Bearer {token}"),)
-        try:
-            return method(request, timeout=self._config.rpc_timeout_s, metadata=metadata)
-        except grpc.RpcError as error:
-            raise _failure(error) from error
-
 
 class _Connection:
     def __init__(self, config: WebConfig) -> None:
         self.pid = os.getpid()
         self.channel = _channel(config)
-        self.email = EmailServiceStub(self.channel)
-        self.events = EventServiceStub(self.channel)
+        self._methods: dict[str, grpc.UnaryUnaryMultiCallable[Any, Any]] = {}
         # Spelled out: the annotations of the generated stub do not know its methods.
         self.check_health = self.channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             health_pb2.HealthCheckRequest.SerializeToString,
             health_pb2.HealthCheckResponse.FromString,
         )
+
+    def method(self, rpc: Rpc[A]) -> grpc.UnaryUnaryMultiCallable[Any, A]:
+        """Ready to be called. Two threads may make the same one, which does no harm."""
+        method = self._methods.get(rpc.path)
+        if method is None:
+            method = self.channel.unary_unary(rpc.path, _serialized, rpc.answer.FromString)
+            self._methods[rpc.path] = method
+        return method
+
+
+def _serialized(request: Message) -> bytes:
+    return request.SerializeToString()
 
 
 def _channel(config: WebConfig) -> grpc.Channel:
@@ -172,13 +192,13 @@ def _failure(error: grpc.RpcError) -> RpcFailure:
     """Read google.rpc.Status and its details. Details that cannot be read are left out, never fatal."""
     if not isinstance(error, grpc.Call):
         return RpcFailure(grpc.StatusCode.UNKNOWN, type(error).__name__)
-    code, message = error.code(), error.details() or ""
+    code, message, headers = error.code(), error.details() or "", _headers(error)
     try:
         status = rpc_status.from_call(error)
     except ValueError:
         status = None
     if status is None:
-        return RpcFailure(code, message)
+        return RpcFailure(code, message, headers=headers)
     info = _detail(status, error_details_pb2.ErrorInfo())
     retry = _detail(status, error_details_pb2.RetryInfo())
     return RpcFailure(
@@ -191,7 +211,14 @@ def _failure(error: grpc.RpcError) -> RpcFailure:
             for v in _detail(status, error_details_pb2.BadRequest()).field_violations
         ),
         retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() or None,
+        headers=headers,
     )
+
+
+def _headers(call: grpc.Call) -> dict[str, str]:
+    """What the trailing metadata says that the caller's answer has to say too."""
+    trailing = call.trailing_metadata()
+    return {_HEADERS[key]: str(value) for key, value in trailing or () if key in _HEADERS}
 
 
 def _detail(status: status_pb2.Status, empty: _Detail) -> _Detail:

@@ -27,6 +27,8 @@ class WebConfig:
     grpc_address: str = "127.0.0.1:50051"
     grpc_tls_ca: str = ""
     rpc_timeout_s: float = 10.0
+    # How many proxies in front of us add to X-Forwarded-For. With 0, the header is anybody's word.
+    trusted_proxies: int = 0
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> WebConfig:
@@ -42,13 +44,14 @@ class WebConfig:
             grpc_address=env.get("FLUTE_GRPC_ADDRESS", "").strip() or cls.grpc_address,
             grpc_tls_ca=_file(env, "FLUTE_GRPC_TLS_CA"),
             rpc_timeout_s=_seconds(env, "FLUTE_WEB_RPC_TIMEOUT", cls.rpc_timeout_s),
+            trusted_proxies=_integer(env, "FLUTE_WEB_TRUSTED_PROXIES", cls.trusted_proxies, least=0),
         )
 
 
-def _integer(env: Mapping[str, str], name: str, default: int) -> int:
+def _integer(env: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
     value = env.get(name, "").strip() or str(default)
-    if not value.isdecimal() or not 1 <= int(value) <= 1 << 30:
-        raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if not value.isdecimal() or not least <= int(value) <= 1 << 30:
+        raise ConfigError(f"{name} must be a whole number of at least {least}, not {value!r}")
     return int(value)
 
 

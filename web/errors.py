@@ -14,7 +14,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -39,11 +39,17 @@ def request_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing that is wrong with the body; `pointer` is a JSON pointer (RFC 6901)."""
+    """One thing that is wrong: in the body at `pointer` (RFC 6901), or in the parameter or header named."""
 
     pointer: str
     code: str
     detail: str
+    parameter: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """As it is told to the caller."""
+        place = {"parameter": self.parameter} if self.parameter else {"pointer": self.pointer}
+        return {**place, "code": self.code, "detail": self.detail}
 
 
 class Problem(Exception):
@@ -91,7 +97,7 @@ def to_json(problem: Problem, name: str) -> str:
         "request_id": name,
     }
     if problem.errors:
-        body["errors"] = [{"pointer": e.pointer, "code": e.code, "detail": e.detail} for e in problem.errors]
+        body["errors"] = [error.to_json() for error in problem.errors]
     return redact(json.dumps(body))
 
 
@@ -133,9 +139,18 @@ def _from_bug(error: Exception) -> Response:
 
 # ----- from gRPC
 
+# The path of a field in the server's request -> pointer, parameter: one of them is empty.
+Locate = Callable[[str], tuple[str, str]]
 
-def from_rpc(failure: RpcFailure) -> Problem:
+
+def from_rpc(failure: RpcFailure, locate: Locate | None = None) -> Problem:
     """What the server said, in the words of HTTP."""
+    problem = _from_code(failure, locate or (lambda path: (to_pointer(path), "")))
+    problem.headers = {**problem.headers, **failure.headers}
+    return problem
+
+
+def _from_code(failure: RpcFailure, locate: Locate) -> Problem:
     code = failure.code
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return _from_absent(failure)
@@ -145,9 +160,9 @@ def from_rpc(failure: RpcFailure) -> Problem:
     if status is None:
         _log.error("request %s: the server answered %s: %s", request_id(), code.name, failure.message)
         return unavailable("unavailable", "Something went wrong on our side. Please try again.")
-    errors = [_field_error(violation) for violation in failure.violations]
-    headers = _retry_after(failure.retry_after_s or RETRY_AFTER_S) if status == 429 else {}
-    return Problem(status, _slug(failure), failure.message, errors, headers)
+    errors = [_field_error(violation, locate) for violation in failure.violations]
+    later = failure.retry_after_s or (RETRY_AFTER_S if status == 429 else None)
+    return Problem(status, _slug(failure), failure.message, errors, _retry_after(later) if later else {})
 
 
 _STATUS = {
@@ -189,10 +204,9 @@ def _retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
-def _field_error(violation: Violation) -> FieldError:
-    return FieldError(
-        to_pointer(violation.field), violation.reason.lower() or "invalid", violation.description
-    )
+def _field_error(violation: Violation, locate: Locate) -> FieldError:
+    pointer, parameter = locate(violation.field)
+    return FieldError(pointer, violation.reason.lower() or "invalid", violation.description, parameter)
 
 
 # ----- pointers
@@ -200,12 +214,14 @@ def _field_error(violation: Violation) -> FieldError:
 _STEP = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[([^\]]*)\]|([^.\[\]]+)')
 
 
+def steps(path: str) -> list[str]:
+    """`content.to[0].email` -> content, to, 0, email."""
+    return [quoted or index or name for quoted, index, name in _STEP.findall(path)]
+
+
 def to_pointer(path: str) -> str:
-    """`content.to[0].email` -> `/to/0/email`. The JSON body is the content, so that step is left out."""
-    steps = [quoted or index or name for quoted, index, name in _STEP.findall(path)]
-    if steps[:1] == ["content"] and path.startswith("content"):
-        steps = steps[1:]
-    return "".join(f"/{escape(step)}" for step in steps)
+    """`to[0].email` -> `/to/0/email`."""
+    return "".join(f"/{escape(step)}" for step in steps(path))
 
 
 def escape(step: str) -> str:

@@ -6,4 +6,6 @@ from flask import Blueprint
 
 api = Blueprint("api", __name__)
 
-from web.api import email, health, webhooks  # noqa: E402, F401 (they register on the blueprint above)
+from web.api import calls, email, health, suppressions, webhooks  # noqa: E402, F401 (they register on the blueprint above)
+
+calls.register(api)

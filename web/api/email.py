@@ -1,52 +1,143 @@
-"""POST /v1/email and GET /v1/email/<id>."""
+"""POST /v1/email and POST /v1/email/batch: the calls with more to them than the contract says."""
 
 from __future__ import annotations
 
-import json
-import re
+from functools import partial
+from typing import Any
 
-import grpc
 from flask import Response
-from flute.v1.email_pb2 import EmailContent
+from flute.v1.email_pb2 import DeliveryState, Email, EmailContent
+from flute.v1.email_service_pb2 import (
+    PlanEmailRequest,
+    PlanEmailResponse,
+    SendEmailBatchRequest,
+    SendEmailBatchResponse,
+    SendEmailRequest,
+    SendEmailResult,
+)
+from google.protobuf.message import Message
 
-from web.api import api, render, request
-from web.api.parse import Parser
-from web.client import RpcFailure, current_client
-from web.errors import Problem, request_id
+from web.api import api, request
+from web.api.calls import json_answer
+from web.api.location import locate, pointer
+from web.api.naming import words
+from web.api.operations import operations
+from web.api.parse import MAX_PROBLEMS, Parser, Problems, array, boolean, malformed, string, summary
+from web.api.render import Json, accepted, render
+from web.client import A, Caller, Rpc, RpcFailure, current_client
+from web.errors import FieldError, Problem, from_rpc, steps
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_parser = Parser(EmailContent, extra=("access_token",))
+MOST_EMAILS = 500
+
+_SEND = Rpc("/flute.v1.EmailService/SendEmail", Email)
+_SEND_BATCH = Rpc("/flute.v1.EmailService/SendEmailBatch", SendEmailBatchResponse)
+_PLAN = Rpc("/flute.v1.EmailService/PlanEmail", PlanEmailResponse)
+
+_OPERATIONS = {operation.name: operation for operation in operations()}
+_STATE = words(DeliveryState.DESCRIPTOR)
+_send_parser = Parser(EmailContent.DESCRIPTOR, {"access_token": string, "dry_run": boolean})
+_email_parser = Parser(EmailContent.DESCRIPTOR)
 
 
 @api.post("/v1/email")
 def send() -> Response:
-    """Accept a mail. 202 means that it is stored durably."""
-    header = request.header_token()
-    content, extra = _parser.parse(request.json_object())
-    token = request.one_token(header, extra.get("access_token", ""))
-    email = current_client().send_email(content, token, request_id())
-    return _json(render.accepted(email), 202, {"Location": f"/v1/email/{email.id}"})
+    """Accept a mail: 202 means that it is stored durably. With dry_run, tell its way: 200."""
+    request.no_query()
+    content: Any
+    content, extra = _send_parser.parse(request.json_object())
+    caller = request.caller(request.one_token(extra.get("access_token", "")))
+    if extra.get("dry_run"):
+        plan, headers = _call(_PLAN, PlanEmailRequest(content=content), caller)
+        return json_answer(render(plan), 200, headers)
+    message = SendEmailRequest(content=content, request_id=request.idempotency_key())
+    email, headers = _call(_SEND, message, caller)
+    return json_answer(accepted(email), 202, {**headers, "Location": f"/v1/email/{email.id}"})
 
 
-@api.get("/v1/email/<email_id>")
-def get(email_id: str) -> Response:
-    """Tell what became of a mail."""
-    token = request.header_token()
-    if not _UUID.fullmatch(email_id):
-        raise _not_found()
+def _call(rpc: Rpc[A], message: Message, caller: Caller) -> tuple[A, dict[str, str]]:
     try:
-        email = current_client().get_email(email_id.lower(), token, request_id())
+        return current_client().call(rpc, message, caller)
     except RpcFailure as failure:
-        if failure.code is grpc.StatusCode.NOT_FOUND:
-            raise _not_found() from failure
-        raise
-    return _json(render.email(email))
+        raise from_rpc(failure, partial(locate, _OPERATIONS["SendEmail"])) from failure
 
 
-def _not_found() -> Problem:
-    # One answer for all cases: it tells nobody whether an id exists elsewhere or could exist at all.
-    return Problem(404, "email_not_found", "There is no email with this id.")
+# ----- batches
 
 
-def _json(body: render.Json, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(json.dumps(body), status, headers, mimetype="application/json")
+def _as_it_is(value: object, _at: str, _step: str | int, _problems: Problems) -> object:
+    return value
+
+
+_batch_parser = Parser(
+    SendEmailBatchRequest.DESCRIPTOR, {"access_token": string, "emails": array(_as_it_is)}, fields=()
+)
+
+
+@api.post("/v1/email/batch")
+def send_batch() -> Response:
+    """Accept many mails. One that cannot be read or accepted is told so in its place and hinders no other."""
+    request.no_query()
+    _, extra = _batch_parser.parse(request.json_object())
+    caller = request.caller(request.one_token(extra.get("access_token", "")))
+    batch = _Batch(extra.get("emails", []))
+    message = SendEmailBatchRequest(emails=batch.emails, request_id=request.idempotency_key())
+    try:
+        answer, headers = current_client().call(_SEND_BATCH, message, caller)
+    except RpcFailure as failure:
+        raise from_rpc(failure, batch.locate) from failure
+    return json_answer({"results": batch.results(answer)}, 202, headers)
+
+
+class _Batch:
+    """The mails of a batch. Those that can be read go to the server, which so counts them differently."""
+
+    def __init__(self, given: list[Any]) -> None:
+        if not 1 <= len(given) <= MOST_EMAILS:
+            error = FieldError("/emails", "invalid", f"must hold 1 to {MOST_EMAILS} emails, not {len(given)}")
+            raise Problem(422, "invalid_fields", f"/emails: {error.detail}", [error])
+        self.emails: list[Any] = []
+        self._results: list[Json] = []
+        self._indexes: list[int] = []
+        unreadable: list[FieldError] = []
+        for index, value in enumerate(given):
+            fields, problems = _email_parser.read(value, f"/emails/{index}")
+            if problems:
+                unreadable += problems
+                self._results.append(_refusal("malformed_body", summary(problems), problems))
+            else:
+                self.emails.append(fields)
+                self._indexes.append(index)
+                self._results.append({})
+        if not self.emails:
+            raise malformed(unreadable[:MAX_PROBLEMS])
+
+    def results(self, answer: SendEmailBatchResponse) -> list[Json]:
+        """One for each mail that was given, in that order."""
+        for index, result in zip(self._indexes, answer.results, strict=True):
+            self._results[index] = _result(result, index)
+        return self._results
+
+    def locate(self, path: str) -> tuple[str, str]:
+        """As web.api.location.locate."""
+        at = steps(path)
+        if at[:1] == ["emails"] and len(at) > 1 and int(at[1]) < len(self._indexes):
+            return _pointer(at, self._indexes[int(at[1])]), ""
+        return locate(_OPERATIONS["SendEmailBatch"], path)
+
+
+def _result(result: SendEmailResult, index: int) -> Json:
+    if not result.HasField("problem"):
+        return {"id": result.id, "status": _STATE.get(result.state)}
+    problem = result.problem
+    errors = [FieldError(_pointer(steps(e.field), index), "invalid", e.detail) for e in problem.errors]
+    return _refusal(problem.code, problem.detail, errors)
+
+
+def _refusal(code: str, detail: str, errors: list[FieldError]) -> Json:
+    return {"code": code, "detail": detail, "errors": [error.to_json() for error in errors]}
+
+
+def _pointer(at: list[str], index: int) -> str:
+    """Where the mail of this index has the field that the server has at content.to[0] or emails[3].to[0]."""
+    inside = at[{"content": 1, "emails": 2}.get(at[0], 0) :] if at else at
+    return f"/emails/{index}{pointer(EmailContent.DESCRIPTOR, inside)}"

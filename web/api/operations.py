@@ -16,8 +16,10 @@ from flute.v1 import (
     suppression_service_pb2,
     webhook_service_pb2,
 )
-from flute.v1.annotations_pb2 import access, http, no_json_input
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from flute.v1.annotations_pb2 import access, http
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+
+from web.api.naming import is_input
 
 _MODULES: tuple[ModuleType, ...] = (
     email_service_pb2,
@@ -88,10 +90,6 @@ def _operation(method: MethodDescriptor) -> Operation:
         places=places,
         body=body,
         body_field=rule.body,
-        fields=tuple(field.name for field in (body or request).fields if _is_given(field, places)),
+        fields=tuple(f.name for f in (body or request).fields if f.name not in places and is_input(f)),
         problems=tuple(rule.problems),
     )
-
-
-def _is_given(field: FieldDescriptor, places: tuple[str, ...]) -> bool:
-    return field.name not in places and not field.GetOptions().Extensions[no_json_input]

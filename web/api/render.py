@@ -1,146 +1,134 @@
-"""From a protobuf message to the public JSON: states in lower case, times in RFC 3339 UTC."""
+"""From a protobuf message to the public JSON, by its descriptor and the rules of web.api.naming.
+
+Emails alone have a shape of their own: their content stands beside their state, and who may not see it
+gets a view without names.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from flute.v1.email_pb2 import (
-    Address,
-    AttachmentInfo,
-    Attempt,
-    AttemptResult,
-    DeliveryState,
-    Email,
-    EmailContent,
-    Event,
-    Outcome,
-    Recipient,
-    RecipientKind,
-)
-from google.protobuf.descriptor import EnumDescriptor
+from flute.v1.email_pb2 import DeliveryState, Email, EmailContent
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from web.api.naming import Kind, is_array, is_map, is_nullable, json_name, kind, words
+
 Json = dict[str, Any]
+_Write = Callable[[Any], Any]
+
+
+def render(message: Any) -> Json:  # noqa: ANN401  any message: its fields are known to its descriptor alone
+    """The public view of a message."""
+    return _writer(message.DESCRIPTOR)(message)
+
+
+@cache
+def _writer(descriptor: Descriptor) -> Callable[[Any], Json]:
+    if descriptor is Email.DESCRIPTOR:
+        return email
+    fields = [(json_name(field), _field(field)) for field in descriptor.fields]
+    return lambda message: {name: write(message) for name, write in fields}
+
+
+def _field(field: FieldDescriptor) -> _Write:
+    """From the message to what stands for its field."""
+    name = field.name
+    if is_map(field):
+        return lambda message: dict(getattr(message, name))
+    one = _value(field)
+    if is_array(field):
+        return lambda message: [one(item) for item in getattr(message, name)]
+    if field.message_type is not None:
+        return lambda message: one(getattr(message, name)) if message.HasField(name) else None
+    if field.enum_type is None and is_nullable(field):
+        return lambda message: getattr(message, name) or None
+    return lambda message: one(getattr(message, name))
+
+
+def _value(field: FieldDescriptor) -> _Write:
+    match kind(field):
+        case Kind.OBJECT:
+            return render
+        case Kind.ENUM:
+            # The zero value and values of a newer server have no word.
+            return words(field.enum_type).get
+        case other:
+            return _WRITERS[other]
+
+
+def _plain(value: object) -> object:
+    return value
+
+
+# Bytes have no place in an answer: whoever adds some has to decide what stands for them.
+_WRITERS: dict[Kind, _Write] = {
+    Kind.STRING: _plain,
+    Kind.BOOLEAN: _plain,
+    Kind.INTEGER: _plain,
+    Kind.TIME: lambda time: time.ToJsonString(),
+    Kind.SECONDS: lambda duration: duration.ToTimedelta().total_seconds(),
+    Kind.MILLISECONDS: lambda duration: duration.ToMilliseconds(),
+}
+
+
+# ----- emails
 
 
 def accepted(email: Email) -> Json:
     """The answer to POST /v1/email."""
-    return {
+    view: Json = {
         "id": email.id,
         "status": _STATE.get(email.state),
         "create_time": _time(email.create_time),
         "recipients": [{"email": r.email, "status": _STATE.get(r.state)} for r in email.recipients],
     }
+    if email.test:
+        view["test"] = True
+    if email.resent_from:
+        view["resent_from"] = email.resent_from
+    if email.HasField("content") and email.content.HasField("send_at"):
+        view["send_at"] = email.content.send_at.ToJsonString()
+    return view
 
 
 def email(email: Email) -> Json:
-    """The answer to GET /v1/email/<id>. The server decides what the caller may see; the rest is left out."""
+    """One email. The server decides what the caller may see; the rest is left out."""
     full = email.HasField("content")
     view: Json = {
         "id": email.id,
         "status": _STATE.get(email.state),
         "create_time": _time(email.create_time),
+        "test": email.test,
     }
     if email.HasField("next_attempt_time"):
         view["next_attempt_time"] = _time(email.next_attempt_time)
     if full:
         view["environment_id"] = email.environment_id
-        view |= _content(email.content)
-        view["attachments"] = [_attachment(file) for file in email.attachments]
+        view["resent_from"] = email.resent_from or None
+        view |= {name: write(email.content) for name, write in _CONTENT}
+        view["attachments"] = [render(file) for file in email.attachments]
     view["recipients"] = [_recipient(recipient, full) for recipient in email.recipients]
-    view["timeline"] = [_event(event) for event in email.events]
-    view["attempts"] = [_attempt(attempt) for attempt in email.attempts]
+    view["timeline"] = [render(event) for event in email.events]
+    view["attempts"] = [render(attempt) for attempt in email.attempts]
     return view
 
 
-def _content(content: EmailContent) -> Json:
-    return {
-        "subject": content.subject,
-        "text": content.text,
-        "html": content.html,
-        "from": _address(getattr(content, "from")),
-        "to": [_address(address) for address in content.to],
-        "cc": [_address(address) for address in content.cc],
-        "bcc": [_address(address) for address in content.bcc],
-        "reply_to": [_address(address) for address in content.reply_to],
-        "headers": dict(content.headers),
-        "tags": list(content.tags),
-        "metadata": dict(content.metadata),
-        "track_opens": content.track_opens,
-        "track_clicks": content.track_clicks,
-    }
+def _recipient(recipient: Any, full: bool) -> Json:  # noqa: ANN401  as above
+    view = render(recipient)
+    if not full:
+        del view["name"]
+    return view
 
 
-def _attachment(file: AttachmentInfo) -> Json:
-    return {
-        "filename": file.filename,
-        "content_type": file.content_type,
-        "content_id": file.content_id,
-        "size": file.size,
-    }
-
-
-def _address(address: Address) -> Json:
-    return {"email": address.email, "name": address.name}
-
-
-def _recipient(recipient: Recipient, full: bool) -> Json:
-    name = {"name": recipient.name} if full else {}
-    return {
-        "email": recipient.email,
-        **name,
-        "kind": _KIND.get(recipient.kind),
-        "status": _STATE.get(recipient.state),
-        "update_time": _time(recipient.update_time),
-    }
-
-
-def _event(event: Event) -> Json:
-    return {
-        "time": _time(event.time),
-        "type": event.type,
-        "recipient": event.recipient or None,
-        "provider_account": event.provider_account or None,
-        "text": event.text,
-        "attempt_id": event.attempt_id or None,
-    }
-
-
-def _attempt(attempt: Attempt) -> Json:
-    return {
-        "id": attempt.id,
-        "provider": attempt.provider,
-        "provider_account": attempt.provider_account,
-        "start_time": _time(attempt.start_time),
-        "duration_ms": attempt.duration.ToMilliseconds() if attempt.HasField("duration") else None,
-        "results": [_result(result) for result in attempt.results],
-        "candidates": [
-            {"provider_account": c.provider_account, "chosen": c.chosen, "reason": c.reason}
-            for c in attempt.candidates
-        ],
-    }
-
-
-def _result(result: AttemptResult) -> Json:
-    return {
-        "email": result.email,
-        "outcome": _OUTCOME.get(result.outcome),
-        "error": result.error or None,
-        "status": result.status or None,
-        "code": result.code or None,
-        "text": result.text or None,
-        "provider_message_id": result.provider_message_id or None,
-    }
-
-
-def _words(enum: EnumDescriptor, prefix: str) -> dict[int, str]:
-    """Value -> public word. The zero value and values of a newer server have none and are shown as null."""
-    return {value.number: value.name.removeprefix(prefix).lower() for value in enum.values if value.number}
-
-
-_STATE = _words(DeliveryState.DESCRIPTOR, "DELIVERY_STATE_")
-_KIND = _words(RecipientKind.DESCRIPTOR, "RECIPIENT_KIND_")
-_OUTCOME = _words(Outcome.DESCRIPTOR, "OUTCOME_")
+_CONTENT = [
+    (json_name(field), _field(field))
+    for field in EmailContent.DESCRIPTOR.fields
+    if field.name != "attachments"
+]
+_STATE = words(DeliveryState.DESCRIPTOR)
 
 
 def _time(time: Timestamp) -> str | None:

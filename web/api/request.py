@@ -12,10 +12,13 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from web import patience
 from web.api.parse import decode
-from web.errors import FieldError, Problem, unauthenticated
+from web.api.query import Query
+from web.client import Caller
+from web.errors import FieldError, Problem, request_id, unauthenticated
 
 # RFC 6750 section 2.1. Anything else cannot be a key, and could not travel in metadata.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
+IDEMPOTENCY_KEY = "Idempotency-Key"
 _LARGE = 1 << 20
 # Parsing holds the GIL, so large bodies gain nothing from being parsed at once; the memory adds up.
 _one_large_body = threading.Lock()
@@ -39,32 +42,73 @@ def check_token(token: str) -> str:
     return token
 
 
-def one_token(header: str, body: str) -> str:
-    """The key of a request that may carry it in two places."""
+def one_token(body: str, needed: bool = True) -> str:
+    """The key of a request, which may carry it in the header, in the body or in both."""
+    header = header_token()
     if header and body and header != body:
         error = FieldError("/access_token", "conflicting_credentials", "differs from the key in the header")
         text = "access_token and the Authorization header name different keys. Send one of them."
         raise Problem(400, "conflicting_credentials", text, [error])
-    if not (header or body):
-        text = "Send the API key as Authorization: Bearer <key>, or as access_token in the body."
+    if needed and not (header or body):
+        where = ", or as access_token in the body" if request.method in {"POST", "PATCH"} else ""
+        text = f"Send the API key as Authorization: Bearer <key>{where}."
         raise unauthenticated("missing_api_key", text)
-    return header or check_token(body)
+    return header or (check_token(body) if body else "")
 
 
-def json_object() -> dict[str, Any]:
-    """The JSON object in the body. Raises Problem 400, 408, 413 or 415."""
-    _check_type()
+def caller(token: str) -> Caller:
+    """On whose behalf the server is asked."""
+    return Caller(token, request_id(), request.environ.get("REMOTE_ADDR", ""))
+
+
+def no_query() -> None:
+    """For calls without parameters. Raises Problem 400 naming those that are there."""
+    query = request.environ.get("QUERY_STRING")
+    if query:
+        Query(()).parse(query)
+
+
+def idempotency_key() -> str:
+    """The Idempotency-Key header, or an empty string. Raises Problem 422 for one without a key."""
+    key: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key == "":
+        error = FieldError("", "invalid", "must be 1 to 255 printable ASCII characters", IDEMPOTENCY_KEY)
+        raise Problem(422, "invalid_fields", f"{IDEMPOTENCY_KEY}: {error.detail}", [error])
+    return key or ""
+
+
+def refuse_idempotency_key() -> None:
+    """For calls that do not know such keys. Raises Problem 400: whoever sends one relies on it."""
+    if "HTTP_IDEMPOTENCY_KEY" in request.environ:
+        text = f"This call does not know the header {IDEMPOTENCY_KEY}. Leave it out."
+        error = FieldError("", "unsupported", "is not known to this call", IDEMPOTENCY_KEY)
+        raise Problem(400, "idempotency_key_unsupported", text, [error])
+
+
+def json_object(required: bool = True) -> dict[str, Any]:
+    """The JSON object in the body. Raises Problem 400, 408, 413 or 415.
+
+    required: without it, an empty body is an empty object, whatever it is announced as.
+    """
+    if not required and _is_empty():
+        return {}
+    check_type("application/json", "JSON")
     body = raw(request.max_content_length or 0)
     with _one_large_body if len(body) > _LARGE else nullcontext():
-        return decode(body)
+        return decode(body) if required or body else {}
 
 
-def _check_type() -> None:
-    if request.environ.get("CONTENT_TYPE") == "application/json":
+def _is_empty() -> bool:
+    return not request.content_length and "HTTP_TRANSFER_ENCODING" not in request.environ
+
+
+def check_type(expected: str, word: str) -> None:
+    """Raises Problem 415 for a body announced as something else, or in another encoding than UTF-8."""
+    if request.environ.get("CONTENT_TYPE") == expected:
         return
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != "application/json" or charset not in {"utf-8", "utf8", "us-ascii"}:
-        text = "The body must be JSON, announced with Content-Type: application/json."
+    if request.mimetype != expected or charset not in {"utf-8", "utf8", "us-ascii"}:
+        text = f"The body must be {word}, announced with Content-Type: {expected}."
         raise Problem(415, "unsupported_media_type", text)
 
 

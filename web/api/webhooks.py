@@ -8,13 +8,18 @@ from contextlib import contextmanager
 import grpc
 from flask import Response
 from flask import request as flask_request
+from flute.v1.event_service_pb2 import IngestBounceRequest, IngestWebhookRequest
+from google.protobuf.empty_pb2 import Empty
 
 from web.api import api, request
-from web.client import RpcFailure, current_client
-from web.errors import Problem, request_id
+from web.client import Rpc, RpcFailure, current_client
+from web.errors import Problem
 
 # The largest batch that a provider posts is below 1 MB (SendGrid); the rest is room.
 MAX_BODY = 5 * 1024 * 1024
+
+_WEBHOOK = Rpc("/flute.v1.EventService/IngestWebhook", Empty)
+_BOUNCE = Rpc("/flute.v1.EventService/IngestBounce", Empty)
 
 
 @api.post("/v1/webhooks/<provider>/<provider_account_id>")
@@ -23,8 +28,11 @@ def receive(provider: str, provider_account_id: str) -> Response:
     would never try again after a 403."""
     body = request.raw(MAX_BODY)
     headers = {name.lower(): value for name, value in flask_request.headers.items()}
+    message = IngestWebhookRequest(
+        provider=provider, provider_account_id=provider_account_id, headers=headers, body=body
+    )
     with _refusals():
-        current_client().ingest_webhook(provider, provider_account_id, headers, body, request_id())
+        current_client().call(_WEBHOOK, message, request.caller(""))
     return Response("{}", 200, mimetype="application/json")
 
 
@@ -34,9 +42,11 @@ def bounce() -> Response:
 
     ?recipient= is the envelope recipient; without it, the return path in the mail is the proof.
     """
-    body = request.raw(MAX_BODY)
+    message = IngestBounceRequest(
+        recipient=flask_request.args.get("recipient", ""), raw=request.raw(MAX_BODY)
+    )
     with _refusals():
-        current_client().ingest_bounce(flask_request.args.get("recipient", ""), body, request_id())
+        current_client().call(_BOUNCE, message, request.caller(""))
     return Response("{}", 200, mimetype="application/json")
 
 

@@ -1,0 +1,185 @@
+"""What the server checks beyond types: JSON Schema for fields of requests, and examples of values.
+
+Only what is certainly refused stands here, since a schema must promise no more and no less than the server
+keeps. tests/unit/web/test_reference_facts.py compares the figures with the server's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from web.reference.events import EVENTS
+
+_LINE = {"pattern": r"^[^\x00-\x1f\x7f]*$"}  # no line break or other control character
+_TEXT = {"pattern": r"^[^\x00]*$"}
+_ADDRESS = {"minLength": 3, "maxLength": 254}
+
+# What a field of a request must be like, by Message.field.
+FACTS: dict[str, dict[str, Any]] = {
+    "Address.email": _ADDRESS,
+    "Address.name": {"maxLength": 320, **_LINE},
+    "Attachment.filename": {"minLength": 1, "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f/\\]*$"},
+    "Attachment.content": {
+        "minLength": 4,
+        "pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+    },
+    "Attachment.content_type": {"pattern": r"^([A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127})?$"},
+    "Attachment.content_id": {"pattern": r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{0,200}$"},
+    "EmailContent.to": {"maxItems": 50},
+    "EmailContent.cc": {"maxItems": 50},
+    "EmailContent.bcc": {"maxItems": 50},
+    "EmailContent.reply_to": {"maxItems": 10},
+    "EmailContent.subject": {"minLength": 1, "maxLength": 998, **_LINE},
+    "EmailContent.text": {"maxLength": 5 * 1024 * 1024, **_TEXT},
+    "EmailContent.html": {"maxLength": 5 * 1024 * 1024, **_TEXT},
+    "EmailContent.headers": {
+        "maxProperties": 50,
+        "propertyNames": {"pattern": "^[!-9;-~]{1,76}$"},
+        "additionalProperties": {"maxLength": 2000, **_LINE},
+    },
+    "EmailContent.attachments": {"maxItems": 50},
+    "EmailContent.tags": {"maxItems": 10, "items": {"minLength": 1, "maxLength": 128, **_LINE}},
+    "EmailContent.metadata": {
+        "maxProperties": 50,
+        "propertyNames": {"minLength": 1, "maxLength": 64, **_LINE},
+        "additionalProperties": {"maxLength": 1000, **_TEXT},
+    },
+    "SendEmailBatchRequest.emails": {"minItems": 1, "maxItems": 500},
+    "ListEmailsRequest.metadata": {
+        "maxProperties": 50,
+        "propertyNames": {"maxLength": 64},
+        "additionalProperties": {"maxLength": 1000},
+    },
+    "ListEmailsRequest.provider_account": {"maxLength": 200},
+    "ListEmailsRequest.recipient": {"maxLength": 320},
+    "ListEmailsRequest.subject": {"maxLength": 998},
+    "ListEmailsRequest.tag": {"maxLength": 128},
+    "ReplayWebhookDeliveriesRequest.delivery_ids": {"maxItems": 1000, "items": {"format": "uuid"}},
+    "RotateWebhookSecretRequest.overlap": {"maximum": 7 * 24 * 3600},
+    "WebhookEndpoint.url": {"minLength": 1, "maxLength": 2000},
+    "WebhookEndpoint.description": {"maxLength": 500, **_LINE},
+    "WebhookEndpoint.event_types": {"items": {"enum": list(EVENTS)}},
+    "ListEventsRequest.types": {"items": {"enum": list(EVENTS)}},
+}
+
+# Fields without which a request is refused, by message.
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "Address": ("email",),
+    "Attachment": ("filename", "content"),
+    "EmailContent": ("from", "subject"),
+    "SendEmailBatchRequest": ("emails",),
+    "RescheduleEmailRequest": ("send_at",),
+    "Suppression": ("email",),
+    "WebhookEndpoint": ("url",),
+}
+
+_ENVIRONMENT = "0b7a4b4e-8a52-4f0c-9a55-7f2a4f0f3f10"
+_ATTEMPT = "5f2c8f6e-3c1d-4c57-8a30-6f1f5c1f9a11"
+_BUSY = "cannot connect to smtp.example.net: Connection refused"
+
+# Values as they may come, by Message.field or, for all messages, by field.
+EXAMPLES: dict[str, Any] = {
+    "id": "71fea4e9-e980-4eca-acd2-4e5a7a9684e2",
+    "environment_id": _ENVIRONMENT,
+    "account_id": "c2d6a4a2-58a1-4a53-9a4b-0f3d7a0e2c41",
+    "email_id": "71fea4e9-e980-4eca-acd2-4e5a7a9684e2",
+    "endpoint_id": "9d3c8a55-1b6f-4b43-bf0a-2a7e8f3b6c02",
+    "attempt_id": _ATTEMPT,
+    "event_id": "evt_1207",
+    "email": "ada@example.com",
+    "recipient": "ada@example.com",
+    "subject": "Your receipt",
+    "provider": "postmark",
+    "provider_account": "Postmark",
+    "provider_accounts": ["SendGrid", "Postmark"],
+    "tags": ["receipt"],
+    "metadata": {"order": "4711"},
+    "headers": {"X-Order": "4711"},
+    "domain": "flutemail.io",
+    "next_page_token": "WyIyMDI2LTExLTIyIl0=",
+    "page_token": "WyIyMDI2LTExLTIyIl0=",
+    "page_size": 20,
+    "event_type": "delivered",
+    "event_types": ["delivered", "bounced"],
+    "Address.name": "Ada Lovelace",
+    "AttachmentInfo.content_id": "",
+    "AttachmentInfo.content_type": "application/pdf",
+    "AttachmentInfo.filename": "receipt.pdf",
+    "AttachmentInfo.size": 48213,
+    "Attempt.id": _ATTEMPT,
+    "Attempt.duration": 42,
+    "AttemptResult.code": None,
+    "AttemptResult.error": None,
+    "AttemptResult.provider_message_id": "99454def-f969-4c96-b143-f36368c1a19d",
+    "AttemptResult.status": "200",
+    "AttemptResult.text": "OK",
+    "Candidate.chosen": True,
+    "Candidate.reason": "the first healthy route",
+    "CsvProblem.detail": "email: not a valid address",
+    "CsvProblem.line": 3,
+    "Email.next_attempt_time": None,
+    "Email.resent_from": None,
+    "Email.state": "delivered",
+    "EmailContent.bcc": [],
+    "EmailContent.cc": [],
+    "EmailContent.from": {"email": "hello@flutemail.io", "name": "Acme"},
+    "EmailContent.reply_to": [],
+    "EmailContent.to": [{"email": "ada@example.com", "name": "Ada Lovelace"}],
+    "EmailContent.html": "<p>Thank you for order <b>4711</b>.</p>",
+    "EmailContent.send_at": None,
+    "EmailContent.text": "Thank you for order 4711.",
+    "EmailSummary.send_at": None,
+    "EmailSummary.state": "delivered",
+    "Environment.give_up_after": 86400,
+    "Environment.ambiguity_wait": 3600,
+    "Environment.name": "Transactional",
+    "Environment.monthly_quota": 0,
+    "Environment.warnings": [],
+    "Event.id": "evt_1207",
+    "Event.text": "Postmark delivered it to the receiver: 250 2.0.0 OK",
+    "Event.type": "delivered",
+    "ExplainEmailResponse.paragraphs": [
+        "17:00:00 accepted and stored.",
+        f"17:00:00 SendGrid could not be reached ({_BUSY}); going on to the next provider.",
+        "17:00:01 Postmark took the mail.",
+        "17:00:03 Postmark delivered it to the receiver.",
+    ],
+    "ExplainEmailResponse.summary": "The mail to ada@example.com has arrived.",
+    "ImportSuppressionsResponse.added": 120,
+    "ImportSuppressionsResponse.known": 3,
+    "ImportSuppressionsResponse.refused": 1,
+    "Percentiles.count": 1180,
+    "Percentiles.p50": 0.4,
+    "Percentiles.p90": 1.9,
+    "Percentiles.p99": 7.2,
+    "PlanEmailResponse.sendable": True,
+    "PlanEmailResponse.summary": "It would go through Postmark, passing over SendGrid: it is failing",
+    "PlanEmailResponse.warnings": [],
+    "PlannedGroup.recipients": ["ada@example.com"],
+    "PlannedRoute.chosen": True,
+    "PlannedRoute.losses": [],
+    "PlannedRoute.reason": "the first healthy route",
+    "PlannedRoute.usable": True,
+    "PlannedSuppression.email": "bob@example.com",
+    "PlannedSuppression.reason": "bounced on 3 Nov 2026",
+    "RateLimit.burst": 200,
+    "RateLimit.per_second": 100,
+    "Recipient.name": "Ada Lovelace",
+    "Recipient.state": "delivered",
+    "ReplayWebhookDeliveriesResponse.count": 17,
+    "StatisticsRow.counts": {"accepted": 1204, "sent": 1201, "delivered": 1180, "bounced": 14, "rescued": 37},
+    "StatisticsRow.group": "Postmark",
+    "Suppression.email": "bob@example.com",
+    "Suppression.text": "550 5.1.1 The email account that you tried to reach does not exist",
+    "WebhookDelivery.body": '{"type":"delivered","timestamp":"2026-11-22T17:00:03Z","data":{"id":"evt_7"}}',
+    "WebhookDelivery.next_try_time": None,
+    "WebhookDelivery.state": "delivered",
+    "WebhookEndpoint.description": "Orders",
+    "WebhookEndpoint.failing_since": None,
+    "WebhookEndpoint.pause_reason": None,
+    "WebhookEndpoint.previous_secret_expire_time": None,
+    "WebhookEndpoint.url": "https://app.example.com/flute",
+    "WebhookTry.status": 200,
+    "WebhookTry.text": "ok",
+    "CreateWebhookEndpointResponse.secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+}

@@ -1,0 +1,20 @@
+// Everything that would ask another server is switched off; the page's Content-Security-Policy forbids it besides.
+Scalar.createApiReference("#reference", {
+  url: "/openapi.json",
+  slug: "flute",
+  orderSchemaPropertiesBy: "preserve",
+  theme: "default",
+  withDefaultFonts: false,
+  telemetry: false,
+  showDeveloperTools: "never",
+  agent: { disabled: true },
+  mcp: { disabled: true },
+  hideClientButton: true,
+  documentDownloadType: "direct",
+  defaultHttpClient: { targetKey: "shell", clientKey: "curl" },
+  hiddenClients: true,
+  authentication: { preferredSecurityScheme: "bearer" },
+  persistAuth: false,
+  operationTitleSource: "summary",
+  defaultOpenAllTags: true,
+});
