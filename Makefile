@@ -1,6 +1,7 @@
 # make up      sets everything up and runs Flute with a demo       make test    sets up and runs all checks and tests
 # make setup   only sets up (.venv)                                make check   only the checks that run nothing
 # make bench   measures how fast it is                     make chaos   kills parts while mail is under way
+# make fuzz    asks the API everything that its document allows and forbids, for some minutes
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ PYTHON := $(BIN)/python
 READY := $(VENV)/.ready-$(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 ARGS ?=
 
-.PHONY: setup up test check bench chaos clean
+.PHONY: setup up test check bench chaos fuzz clean
 .SILENT:
 
 setup: $(READY)
@@ -62,6 +63,9 @@ bench: setup
 
 chaos: setup
 	$(PYTHON) -m tests.chaos $(ARGS)
+
+fuzz: setup
+	FLUTE_FUZZ_EXAMPLES=$${FLUTE_FUZZ_EXAMPLES:-500} $(PYTHON) -m pytest tests/fuzz $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -120,6 +120,7 @@ class Stack:
             "FLUTE_GRPC_ADDRESS": self.grpc,
             "FLUTE_WEB_BIND": self.web_address.removeprefix("http://"),
             "FLUTE_ALLOW_PRIVATE_ADDRESSES": "1",
+            "FLUTE_PUBLIC_URL": self.web_address,
             "FLUTE_READ_TIMEOUT": "2",
             **self.settings,
         }

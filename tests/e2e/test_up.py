@@ -236,7 +236,8 @@ def _webhook(ready: dict[str, Any]) -> str:
 
 def test_ready_json_says_where_everything_is_to_its_owner_alone(shared: Up):
     ready = shared.ready()
-    assert set(ready) == {"web", "grpc", "sandbox", "access_token", "environment_id", "login"}
+    keys = {"access_token", "test_access_token", "environment_id"}
+    assert set(ready) == {"web", "grpc", "sandbox", "login"} | keys
     assert set(ready["login"]) == {"email", "password"}
     for name in ("ready.json", "secrets.json", "demo.json", "run.json"):
         assert stat.S_IMODE((shared.folder / name).stat().st_mode) == 0o600
@@ -267,7 +268,7 @@ def test_stops_cleanly_and_the_next_start_resumes(up: Up):
     again = Up(up.folder, "--demo")
     try:
         resumed = again.ready()
-        stable = ("access_token", "environment_id", "login")
+        stable = ("access_token", "test_access_token", "environment_id", "login")
         assert [resumed[name] for name in stable] == [ready[name] for name in stable]
         until(lambda: mail(resumed, id_)["status"] in {"sent", "delivered"}, "the mail left")
         ends(resumed, send_example(resumed))  # also when the sandbox has other ports and keys now

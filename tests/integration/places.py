@@ -47,6 +47,13 @@ def fresh_app(services: Services, name: str) -> Iterator[Flask]:
         service_token="x" * 32,
     )
     upgrade(config)
+    with app_of(config) as app:
+        yield app
+
+
+@contextmanager
+def app_of(config: Config) -> Iterator[Flask]:
+    """An app over a database that is there."""
     app = create_app(config)
     yield app
     with app.app_context():

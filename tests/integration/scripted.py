@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -21,16 +21,21 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from flute_server.domain.message import Address, Message
+from flute_server.errors import FailedPrecondition
 from flute_server.models import AmbiguityPolicy, Environment, db
 from flute_server.providers.base import Provider, WebhookRequest
 from flute_server.sending import health
 from flute_server.sending.accept import accept
+from flute_server.sending.answer import Accepted
 from flute_server.sending.connections import Connections
 from flute_server.sending.deliver import Deliverer
 from flute_server.sending.dispatch import Dispatcher
 from flute_server.sending.ingest import Reader, Receiver
 from flute_server.sending.outcomes import Call, Ended, Inquiry, Told
+from flute_server.sending.reschedule import cancel, reschedule
 from flute_server.sending.senders import by_environment
+from flute_server.sending.store import Draft
+from flute_server.sending.unsubscribe import Links
 from tests.integration.books import TAKEN, Deed, Scripted
 from tests.integration.places import Place
 
@@ -66,7 +71,7 @@ class Worker(Deliverer):
         self.stop = threading.Event()
         super().__init__(app, self.stop)
         self._connections = _Scripts(app, providers)
-        self._dispatcher = Dispatcher(self._connections, self._lease, self._slots)
+        self._dispatcher = Dispatcher(self._connections, self._lease, self._slots, Links("", b""))
         self._pool = self.shelf = _Shelf()
 
     @property
@@ -148,17 +153,39 @@ class World:
         self._hired += 1
         return Worker(self.app, self.providers, f"worker {self._hired}")
 
-    def accept(self, *to: str) -> uuid.UUID:
+    def accept(self, *to: str, send_in: timedelta | None = None) -> uuid.UUID:
         message = Message(
             sender=Address("hello@flutemail.io"), to=tuple(map(Address, to)), subject="Hello", text="Hi"
         )
+        send_at = datetime.now(UTC) + send_in if send_in else None
         with self.app.app_context():
-            accepted = accept(by_environment(str(self.place.environment_id)), message)
+            answer = accept(by_environment(str(self.place.environment_id)), Draft(message, send_at))
+            [accepted] = answer.results
+            assert isinstance(accepted, Accepted)
             rows = db.session.execute(
                 text("SELECT id, address FROM recipient WHERE email_id = :id"), {"id": accepted.id}
             )
             self.addresses.update({id_: address for id_, address in rows})
         return accepted.id
+
+    def cancel(self, id_: uuid.UUID) -> bool:
+        """Take a mail back; False if that is refused."""
+        with self.app.app_context():
+            try:
+                cancel(str(id_), self.place.environment_id)
+            except FailedPrecondition:
+                return False
+        return True
+
+    def reschedule(self, id_: uuid.UUID, send_in: timedelta | None) -> bool:
+        """Give a mail another time, None for at once; False if that is refused."""
+        send_at = datetime.now(UTC) + (send_in or timedelta())
+        with self.app.app_context():
+            try:
+                reschedule(str(id_), self.place.environment_id, send_at)
+            except FailedPrecondition:
+                return False
+        return True
 
     def turn(self, worker: Worker | None = None, fails: str = "") -> list[Call | Inquiry]:
         """One turn; the calls that it began."""
@@ -251,7 +278,7 @@ class World:
 
 
 _TIMES = {
-    "email": ("create_time", "due_time"),
+    "email": ("create_time", "due_time", "send_time"),
     "attempt": ("start_time", "end_time"),
     "breaker": ("retry_at",),
     "provider_event": ("time", "match_time"),

@@ -88,6 +88,29 @@ def test_from_an_account_to_a_mail(flute: Flute, account: str, stack: Stack):
     assert "accepted" in shown.output
 
 
+def test_a_mail_can_wait_be_moved_taken_back_and_sent_again(flute: Flute, stack: Stack):
+    tenant = stack.tenant("postmark")
+    send = (
+        "send", "--environment", tenant.environment_id, "--from", "a@flutemail.io", "--to", "b@b.example",
+        "--subject", "Hi", "--text", "Hi", "--at", "+2h", "--idempotency-key", "k",
+    )  # fmt: skip
+    made = flute.json(*send)
+    # Two hours from now is another time by now.
+    assert "idempotency key was used" in flute.refused(*send)
+    id_ = made["id"]
+    assert made["state"] == "DELIVERY_STATE_SCHEDULED"
+    assert "scheduled, tried next at 2" in flute("reschedule", id_, "--at", "+3d").output
+    assert "30 days" in flute.refused("reschedule", id_, "--at", "2999-01-01T00:00:00Z")
+    assert "is no time" in flute("reschedule", id_, "--at", "soon").output
+    assert flute("cancel", id_).output == f"{id_}: canceled\n"
+    again = flute.json("resend", id_)
+    assert again["resent_from"] == id_
+    tenant.wait(again["id"], "sent")
+    assert f"sends again what {id_} sent" in flute("email", again["id"]).output
+    assert "reached everybody" in flute.refused("resend", again["id"])
+    tenant.wait(flute.json("resend", again["id"], "--all")["id"], "sent")
+
+
 def test_lists_are_tables_for_people_and_json_for_programs(flute: Flute, account: str):
     flute.json("environment", "create", "--account", account, "--name", "T", "--domain", "a.example")
     table = flute("environment", "list", "--account", account)
@@ -268,6 +291,51 @@ def test_a_key_can_be_revoked(flute: Flute, account: str):
     listed = flute("key", "list", "--environment", made["id"]).output
     assert "revoked" in listed
     assert key["access_token"] not in listed
+
+
+def test_a_key_has_scopes_an_end_and_a_limit_and_can_be_replaced(flute: Flute, account: str):
+    flute.json("environment", "create", "--account", account, "--name", "T", "--domain", "a.example")
+    made = flute.json(
+        "key", "create", "--account", account, "--name", "robot", "--test", "--scope", "send",
+        "--scope", "manage", "--expires", "90d", "--rate", "10", "--burst", "20",
+    )["api_key"]  # fmt: skip
+    assert made["scopes"] == ["API_KEY_SCOPE_SEND", "API_KEY_SCOPE_MANAGE"]
+    assert made["rate_limit"] == {"per_second": 10, "burst": 20}
+    table = flute("key", "list", "--account", account).output
+    for words in ("robot", "test", "send manage", "10/s, 20 at once", "valid until 20"):
+        assert words in table
+    rotated = flute("key", "rotate", made["id"], "--overlap", "0s")
+    assert rotated.stdout.startswith("flute_")
+    states = [
+        line for line in flute("key", "list", "--account", account).output.splitlines() if "robot" in line
+    ]
+    assert ["expired" in state for state in states] == [True, False]
+    assert "--burst needs --rate" in flute.refused(
+        "key", "create", "--account", account, "--name", "x", "--burst", "1"
+    )
+
+
+def test_an_environment_has_limits_and_loses_them(flute: Flute, account: str):
+    made = flute.json(
+        "environment", "create", "--account", account, "--name", "T", "--domain", "a.example",
+        "--rate", "50", "--monthly-quota", "10000", "--one-click-unsubscribe",
+    )  # fmt: skip
+    assert made["rate_limit"] == {"per_second": 50, "burst": 50}
+    assert (made["monthly_quota"], made["one_click_unsubscribe"]) == ("10000", True)
+    shown = flute("environment", "show", made["id"]).output
+    for words in ("50/s, 50 at once", "10,000 mails", "one-click link"):
+        assert words in shown
+    flute.json(
+        "environment",
+        "update",
+        made["id"],
+        "--rate",
+        "0",
+        "--monthly-quota",
+        "0",
+        "--no-one-click-unsubscribe",
+    )
+    assert flute("environment", "show", made["id"]).output.count("none") == 2
 
 
 def test_errors_are_one_line_that_names_the_field(flute: Flute, account: str):

@@ -64,6 +64,7 @@ EXPLAINED_BY = {
     State.BOUNCED: {"bounced"},
     State.FAILED: {"failed", "bounced"},
     State.SUPPRESSED: {"suppressed"},
+    State.CANCELED: {"canceled"},
 }
 
 UNCLEAR = "gave no answer, so it may or may not have taken the mail"
@@ -72,7 +73,8 @@ Key = tuple[str, int]  # an attempt and a recipient
 
 _STUCK = """
 SELECT r.id, r.state FROM recipient r JOIN email e ON e.id = r.email_id
-WHERE e.environment_id = :environment AND r.state IN ('queued', 'sending') AND e.due_time IS NULL
+WHERE e.environment_id = :environment AND r.state IN ('scheduled', 'queued', 'sending')
+    AND e.due_time IS NULL
 """
 _OPEN_TWICE = """
 SELECT l.recipient_id FROM ledger l JOIN attempt a ON a.id = l.attempt_id JOIN email e ON e.id = a.email_id
@@ -86,6 +88,10 @@ _LEDGER = """
 SELECT a.id::text, l.recipient_id, a.start_time, a.end_time, l.outcome, l.fate, l.action, l.error
 FROM attempt a JOIN ledger l ON l.attempt_id = a.id JOIN email e ON e.id = a.email_id
 WHERE e.environment_id = :environment ORDER BY a.start_time
+"""
+_CANCELED = """
+SELECT r.id, (SELECT count(*) FROM ledger l WHERE l.recipient_id = r.id) FROM recipient r
+WHERE r.email_id = :id AND r.state = 'canceled'
 """
 _MATCHED = """
 SELECT p.key, p.kind FROM provider_event p JOIN provider_account a ON a.id = p.provider_account_id
@@ -117,12 +123,30 @@ class Sending(RuleBasedStateMachine):
         self.timeline: dict[int, Any] = {}
         self.accepted: set[Key] = set()  # by answers that were written down
         self.checked: set[Key] = set()
+        self.taken_back: dict[int, int] = {}  # recipients, with their attempts until then
 
     # ----- what may happen
 
     @rule(first=st.integers(0, len(ADDRESSES) - 1), count=st.integers(1, 3))
     def accept(self, first: int, count: int) -> None:
         self.emails.append(self.world.accept(*(ADDRESSES * 2)[first : first + count]))
+
+    @rule(address=st.sampled_from(ADDRESSES), span=st.sampled_from(sorted(SPANS)))
+    def accept_for_later(self, address: str, span: str) -> None:
+        self.emails.append(self.world.accept(address, send_in=SPANS[span]))
+
+    @precondition(lambda self: self.emails)
+    @rule(which=dice, span=st.sampled_from([None, *SPANS.values()]))
+    def reschedule(self, which: int, span: timedelta | None) -> None:
+        self.world.reschedule(_pick(self.emails, which), span)
+
+    @precondition(lambda self: self.emails)
+    @rule(which=dice)
+    def cancel(self, which: int) -> None:
+        id_ = _pick(self.emails, which)
+        if self.world.cancel(id_):
+            note("  canceled")
+            self.taken_back |= dict(self.world.rows(_CANCELED, id=id_))
 
     @rule(number=numbers)
     def turn(self, number: int) -> None:
@@ -280,6 +304,8 @@ class Sending(RuleBasedStateMachine):
         now = {row.id: tuple(row) for row in self.world.rows(_EVENTS)}
         assert {id_: row for id_, row in self.timeline.items() if now.get(id_) != row} == {}, "rewritten"
         self.timeline = now
+        made = Counter(row.recipient_id for row in self.world.rows(_LEDGER))
+        assert {id_: made[id_] for id_ in self.taken_back} == self.taken_back, "sent after it was taken back"
 
     # ----- the end
 

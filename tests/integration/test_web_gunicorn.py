@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from flute.v1.suppression_service_pb2 import ExportSuppressionsResponse
 
 from tests.integration.web_script import BODY, KEY, Script, free_port, serve
 
@@ -162,3 +164,29 @@ def test_a_slow_but_steady_client_is_served(gunicorn: int) -> None:
         time.sleep(0.1)
         connection.sendall(part)
     assert read(connection).startswith(b"HTTP/1.1 202 ")
+
+
+def test_slow_bodies_of_every_call_are_ended(gunicorn: int) -> None:
+    places = ["/v1/suppressions/import", "/v1/webhook-endpoints", "/v1/email/batch", "/unsubscribe/x"]
+    key = b"Authorization: Bearer " + KEY.encode()
+    for place in places:
+        kind = b"text/csv" if place.endswith("import") else b"application/json"
+        head = b"POST %s HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Type: %s\r\nContent-Length: 9\r\n\r\n{"
+        answer = read(send(gunicorn, head % (place.encode(), key, kind)))
+        assert answer.startswith(b"HTTP/1.1 408 "), place
+
+
+def test_an_export_that_breaks_off_is_seen_to(gunicorn: int, script: Script) -> None:
+    def answer(request: Any, context: grpc.ServicerContext) -> ExportSuppressionsResponse:
+        if request.page_token:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        return ExportSuppressionsResponse(csv=b"email\r\n", next_page_token="more")
+
+    script.answer = answer
+    connection = http.client.HTTPConnection("127.0.0.1", gunicorn, timeout=20)
+    connection.request("GET", "/v1/suppressions/export", headers={"Authorization": f"Bearer {KEY}"})
+    begun = connection.getresponse()
+    assert begun.status == 200
+    with pytest.raises(http.client.IncompleteRead):
+        begun.read()
+    connection.close()

@@ -110,6 +110,14 @@ def test_a_bounce_that_comes_too_late_or_too_often_resends_nothing():
         assert effect(Kind.BOUNCED, seen, BLOCK).state is State.FAILED
 
 
+@pytest.mark.parametrize("told", [BLOCK, DMARC])
+def test_a_bounce_of_what_was_taken_back_resends_nothing(told: Verdict):
+    """Also when an earlier call, of which nothing was known, had delivered it."""
+    taken_back = replace(SENT, state=State.CANCELED, outcome=Outcome.AMBIGUOUS, canceled=True)
+    for seen in (taken_back, after(taken_back, Kind.DELIVERED)):
+        assert effect(Kind.BOUNCED, seen, told).state is State.CANCELED
+
+
 @pytest.mark.parametrize("elsewhere", [Elsewhere.OPEN, Elsewhere.TAKEN, Elsewhere.ARRIVED])
 def test_a_bounce_of_one_copy_decides_nothing_while_another_is_alive(elsewhere: Elsewhere):
     found = effect(Kind.BOUNCED, replace(SENT, elsewhere=elsewhere), BLOCK)

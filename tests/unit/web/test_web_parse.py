@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from flute.v1.api_key_service_pb2 import (
+    API_KEY_KIND_TEST,
+    API_KEY_SCOPE_MANAGE,
+    API_KEY_SCOPE_SEND,
+    CreateApiKeyRequest,
+)
 from flute.v1.email_pb2 import EmailContent
+from flute.v1.environment_service_pb2 import Environment
+from flute.v1.suppression_service_pb2 import Suppression
+from flute.v1.webhook_service_pb2 import ReplayWebhookDeliveriesRequest, RotateWebhookSecretRequest
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from web.api.parse import MAX_PROBLEMS, MAX_VALUES, Parser, decode
+from web.api.parse import MAX_PROBLEMS, MAX_VALUES, Parser, decode, string
 from web.errors import Problem
 
-PARSER = Parser(EmailContent, extra=("access_token",))
+PARSER = Parser(EmailContent.DESCRIPTOR, {"access_token": string})
 
 EXAMPLE = {
     "access_token": "flute_secret",
@@ -27,7 +37,7 @@ EXAMPLE = {
 
 
 def parse(body: Any) -> EmailContent:
-    return PARSER.parse(decode(json.dumps(body).encode()))[0]
+    return EmailContent(**PARSER.parse(decode(json.dumps(body).encode()))[0])
 
 
 def problems(body: Any) -> list[tuple[str, str]]:
@@ -44,7 +54,8 @@ def details(body: Any) -> str:
 
 
 def test_the_docs_example_becomes_a_message() -> None:
-    content, extra = PARSER.parse(decode(json.dumps(EXAMPLE).encode()))
+    fields, extra = PARSER.parse(decode(json.dumps(EXAMPLE).encode()))
+    content = EmailContent(**fields)
     assert extra == {"access_token": "flute_secret"}
     assert content.subject == "Hello"
     assert getattr(content, "from").name == "Flute"
@@ -235,7 +246,7 @@ JSON = st.recursive(
 
 def message_or_problem(body: bytes) -> EmailContent | Problem:
     try:
-        return PARSER.parse(decode(body))[0]
+        return EmailContent(**PARSER.parse(decode(body))[0])
     except Problem as problem:
         return problem
 
@@ -279,4 +290,108 @@ CONTENT = st.builds(
 @settings(deadline=None)
 def test_a_message_survives_the_way_through_json(content: EmailContent, ascii_only: bool) -> None:
     text = json.dumps(MessageToDict(content, preserving_proto_field_name=True), ensure_ascii=ascii_only)
-    assert PARSER.parse(decode(text.encode()))[0] == content
+    assert EmailContent(**PARSER.parse(decode(text.encode()))[0]) == content
+
+
+# ----- kinds that a mail does not have
+
+WEBHOOK = Parser(ReplayWebhookDeliveriesRequest.DESCRIPTOR)
+ROTATE = Parser(RotateWebhookSecretRequest.DESCRIPTOR)
+KEY = Parser(CreateApiKeyRequest.DESCRIPTOR)
+QUOTA = Parser(Environment.DESCRIPTOR)
+
+
+def one_problem(parser: Parser, body: str) -> tuple[str, str, str]:
+    with pytest.raises(Problem) as caught:
+        parser.parse(decode(body.encode()))
+    (error,) = caught.value.errors
+    return error.pointer, error.code, error.detail
+
+
+def test_enums_are_words() -> None:
+    fields, _ = KEY.parse({"kind": "test", "scopes": ["send", "manage"]})
+    assert fields == {"kind": API_KEY_KIND_TEST, "scopes": [API_KEY_SCOPE_SEND, API_KEY_SCOPE_MANAGE]}
+    assert CreateApiKeyRequest(**fields).kind == API_KEY_KIND_TEST
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ('{"kind": "Test"}', ("/kind", "unknown_value", "expected one of live, test")),
+        ('{"kind": "unspecified"}', ("/kind", "unknown_value", "expected one of live, test")),
+        ('{"kind": "API_KEY_KIND_TEST"}', ("/kind", "unknown_value", "expected one of live, test")),
+        ('{"kind": 2}', ("/kind", "wrong_type", "expected one of live, test")),
+        ('{"scopes": ["send", "x"]}', ("/scopes/1", "unknown_value", "expected one of send, read, manage")),
+        (
+            '{"rate_limit": {"per_second": 2147483648}}',
+            ("/rate_limit/per_second", "out_of_range", "must be between -2147483648 and 2147483647"),
+        ),
+    ],
+)  # fmt: skip
+def test_words_and_numbers_that_cannot_be(body: str, found: tuple[str, str, str]) -> None:
+    assert one_problem(KEY, body) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("1.5", "a fraction"), ('"1"', "a string"), ("true", "true"), ("1e999", "a fraction"),
+     ("NaN", "NaN or Infinity")],
+)  # fmt: skip
+def test_what_is_no_whole_number(value: str, kind: str) -> None:
+    found = one_problem(KEY, f'{{"rate_limit": {{"burst": {value}}}}}')
+    assert found == ("/rate_limit/burst", "wrong_type", f"expected a whole number, got {kind}")
+
+
+def test_whole_numbers() -> None:
+    fields, _ = KEY.parse(decode(b'{"rate_limit": {"per_second": 100000, "burst": 5.0}}'))
+    assert fields == {"rate_limit": {"per_second": 100000, "burst": 5}}
+    assert QUOTA.parse({"monthly_quota": 1 << 62})[0] == {"monthly_quota": 1 << 62}
+    assert one_problem(QUOTA, f'{{"monthly_quota": {1 << 63}}}')[:2] == ("/monthly_quota", "out_of_range")
+    assert one_problem(QUOTA, f'{{"monthly_quota": {"9" * 5000}}}')[0] == "/monthly_quota"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"),
+    [("0", 0), ("1", 10**9), ("0.25", 25 * 10**7), ("-1.5", -15 * 10**8), ("1e3", 10**12)],
+)
+def test_durations_are_seconds(seconds: str, nanos: int) -> None:
+    fields, _ = ROTATE.parse(decode(f'{{"overlap_s": {seconds}}}'.encode()))
+    assert fields["overlap"].ToNanoseconds() == nanos
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code"),
+    [('"5"', "wrong_type"), ("true", "wrong_type"), ("NaN", "wrong_type"), ("1e999", "out_of_range"),
+     ("315576000001", "out_of_range")],
+)  # fmt: skip
+def test_durations_that_cannot_be(seconds: str, code: str) -> None:
+    assert one_problem(ROTATE, f'{{"overlap_s": {seconds}}}')[:2] == ("/overlap_s", code)
+
+
+def test_a_duration_is_not_known_by_the_contracts_name() -> None:
+    assert one_problem(ROTATE, '{"overlap": 1}')[2] == "there is no such field; did you mean overlap_s?"
+
+
+offsets = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@given(st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=offsets))  # noqa: DTZ001
+def test_every_time_of_rfc_3339_is_understood(time: datetime) -> None:
+    fields, _ = WEBHOOK.parse({"start_time": time.isoformat()})
+    assert fields["start_time"].ToDatetime(UTC) == time
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "now", "2026-11-22", "2026-11-22T10:00:00", "2026-11-22 10:00:00Z", "2026-02-30T10:00:00Z",
+     "2026-11-22T25:00:00Z", "2026-11-22T10:00:00+24:00", "2026-11-22T10:00:00.1234567890Z",
+     "\uff12026-11-22T10:00:00Z", "0001-01-01T00:00:00+01:00", "2026-11-22T10:00:00Z\n"],
+)  # fmt: skip
+def test_times_that_are_none(text: str) -> None:
+    assert one_problem(WEBHOOK, json.dumps({"start_time": text}))[:2] == ("/start_time", "invalid_time")
+
+
+def test_fields_that_callers_cannot_give_do_not_exist() -> None:
+    parser = Parser(Suppression.DESCRIPTOR)
+    for name in ("id", "account_id", "create_time"):
+        assert one_problem(parser, f'{{"{name}": "x"}}')[:2] == (f"/{name}", "unknown_field")

@@ -66,7 +66,7 @@ def test_the_masked_view_has_neither_content_nor_names() -> None:
     email = full_email()
     email.ClearField("content")
     view = render.email(email)
-    assert set(view) == {"id", "status", "create_time", "recipients", "timeline", "attempts"}
+    assert set(view) == {"id", "status", "create_time", "test", "recipients", "timeline", "attempts"}
     assert "name" not in view["recipients"][0]
 
 

@@ -1,0 +1,101 @@
+"""A key of type test, over the running system: everything happens but the sending."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flute.v1 import (
+    alert_service_pb2,
+    api_key_service_pb2,
+    email_pb2,
+    email_service_pb2,
+    suppression_service_pb2,
+)
+
+from flute_server.domain.simulation import DOMAIN
+from tests.stack import Stack, Tenant, until
+
+ENDS = {
+    "delivered": "delivered",
+    "bounced+order17": "bounced",
+    "blocked": "delivered",
+    "deferred": "delivered",
+    "complained": "delivered",
+    "refused": "bounced",
+    "unavailable": "delivered",
+    "suppressed": "suppressed",
+}
+
+
+@pytest.fixture
+def tester(stack: Stack) -> Tenant:
+    """A tenant who holds a test key."""
+    tenant = stack.tenant("sendgrid", "postmark")
+    request = api_key_service_pb2.CreateApiKeyRequest(
+        environment_id=tenant.environment_id, name="ci", kind=api_key_service_pb2.API_KEY_KIND_TEST
+    )
+    client = stack.client
+    return replace(tenant, access_token=client.call(client.api_keys.CreateApiKey, request).access_token)
+
+
+def address(name: str) -> str:
+    return f"{name}@{DOMAIN}"
+
+
+def types(story: dict[str, Any]) -> list[str]:
+    return [moment["type"] for moment in story["timeline"]]
+
+
+def test_each_outcome_can_be_had_and_nobody_gets_mail(stack: Stack, tester: Tenant) -> None:
+    ids = {name: tester.send(to=[{"email": address(name)}]) for name in ENDS}
+    stories = {name: tester.wait(id_, ENDS[name]) for name, id_ in ids.items()}
+    until(lambda: "complained" in types(tester.get(ids["complained"])), "the complaint")
+    assert stack.sandbox.inbox() == []
+
+    providers = {name: [a["provider"] for a in story["attempts"]] for name, story in stories.items()}
+    assert providers.pop("blocked") == providers.pop("unavailable") == ["sendgrid", "postmark"]
+    assert set(map(tuple, providers.values())) == {("sendgrid",)}
+    assert "deferred" in types(stories["deferred"])
+    assert "failover" in types(stories["unavailable"])
+    bounce = next(moment for moment in stories["bounced+order17"]["timeline"] if moment["type"] == "bounced")
+    assert "with a live mail, the address would be suppressed" in bounce["text"]
+
+    client = stack.client
+    listed = suppression_service_pb2.ListSuppressionsRequest(account_id=tester.account_id)
+    assert not client.call(client.suppressions.ListSuppressions, listed).suppressions
+    alerts = alert_service_pb2.ListAlertsRequest(account_id=tester.account_id)
+    assert not client.call(client.alerts.ListAlerts, alerts).alerts
+
+
+def test_a_test_mail_says_that_it_is_one(stack: Stack, tester: Tenant) -> None:
+    id_ = tester.send()
+    client = stack.client
+    email = client.call(client.emails.GetEmail, email_service_pb2.GetEmailRequest(id=id_))
+    assert email.test
+    told = client.call(client.emails.ExplainEmail, email_service_pb2.ExplainEmailRequest(id=id_)).summary
+    assert "simulated" in told
+
+
+def test_a_plan_over_grpc(stack: Stack, tester: Tenant) -> None:
+    content = email_pb2.EmailContent(
+        to=[email_pb2.Address(email="ada@example.com")], subject="Hello", text="Hi", tags=["one", "two"]
+    )
+    getattr(content, "from").email = "hello@flutemail.io"
+    client = stack.client
+    request = email_service_pb2.PlanEmailRequest(environment_id=tester.environment_id, content=content)
+    plan = client.call(client.emails.PlanEmail, request)
+    assert plan.sendable
+    assert plan.summary == "The mail to ada@example.com would go through sendgrid."
+    [group] = plan.groups
+    first, second = group.routes
+    assert (first.provider_account, first.chosen, first.usable, list(first.losses)) == (
+        "sendgrid",
+        True,
+        True,
+        [],
+    )
+    assert (second.provider, second.chosen, second.usable) == ("postmark", False, True)
+    assert list(second.losses) == ['the provider does not get the tags "two"; Flute keeps them']
+    assert stack.sandbox.inbox() == []
