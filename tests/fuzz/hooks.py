@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,6 +55,8 @@ def _mend_mail(mail: dict[str, Any]) -> None:
     mail["to"] = [{"email": "ada@example.com"}]
     mail["cc"] = mail["bcc"] = []
     mail["text"] = mail.get("text") or "text"
+    if mail.get("send_at"):
+        mail["send_at"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
 
 def _is_address(value: object) -> bool:

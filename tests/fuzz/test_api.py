@@ -20,7 +20,7 @@ from flute_server.sandbox import Sandbox
 from tests.stack import ROOT, Stack, fresh_database, running
 
 # For each call and phase. FLUTE_FUZZ_EXAMPLES says another number, and takes another seed each time.
-MAX_EXAMPLES = 25
+MAX_EXAMPLES = 60
 SEED = 20261122
 LONGEST_S = 3600
 
@@ -30,7 +30,7 @@ def own_stack(
     services: Services, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """Everything apart from the other tests: what is made up here may fill lists and pause endpoints."""
-    own = Services(fresh_database(services, "fuzz"), services.redis_url)
+    own = Services(fresh_database(services, "fuzz"), services.redis_url.replace("db=0", "db=6"))
     with running(own, sandbox, tmp_path_factory.mktemp("fuzz")) as stack:
         yield stack
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +12,11 @@ from flask import Flask
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from flute_server.admin.webhook_endpoints import MAX_ENDPOINTS
 from flute_server.domain import limits
 from flute_server.domain.simulation import NAMES
-from flute_server.domain.webhook import EVENT_TYPES, Told, body
+from flute_server.domain.suppression_csv import MAX_BYTES, MAX_LINES
+from flute_server.domain.webhook import EVENT_TYPES, WAITS_S, Told, body, headers, secret_words
 from flute_server.domain.webhook import TEST as SERVERS_TEST
 from tests.integration.web_script import EMAIL_ID
 from web import create_app
@@ -57,6 +59,11 @@ each_call = pytest.mark.parametrize("call", [call for _, _, call in CALLS], ids=
 def errors(schema: dict[str, Any], value: object) -> list[str]:
     whole = {"components": DOCUMENT["components"], **schema}
     return [error.message for error in Draft202012Validator(whole).iter_errors(value)]
+
+
+def python_blocks(text: str) -> list[str]:
+    blocks = text.split("```")[1::2]
+    return [block.removeprefix("python\n") for block in blocks if block.startswith("python\n")]
 
 
 # ----- the document
@@ -126,6 +133,8 @@ def test_the_table_of_limits_states_the_figures_of_the_server() -> None:
         f"{limits.MAX_METADATA_VALUE:,} a value |",
         f"| mails in a batch | {limits.MAX_BATCH} |",
         f"| {limits.MAX_AHEAD.days} days ahead |",
+        f"| webhook endpoints of an environment | {MAX_ENDPOINTS} |",
+        f"| CSV of suppressions | {MAX_BYTES // megabyte} MB, {MAX_LINES:,} lines |",
     ):
         assert figure in table
 
@@ -145,6 +154,26 @@ def test_a_webhook_is_what_its_schema_says() -> None:
         "evt_7", "delivered", datetime.now(UTC), EMAIL_ID, EMAIL_ID, "a@example.com", "Postmark", "", "Hi"
     )
     assert errors({"$ref": "#/components/schemas/WebhookEvent"}, json.loads(body(told))) == []
+
+
+def test_the_chapter_on_webhooks_states_the_pauses_between_tries() -> None:
+    words = [
+        f"{wait} s" if wait < 60 else f"{wait // 60} min" if wait < 3600 else f"{wait // 3600} h"
+        for wait in WAITS_S
+    ]
+    said = " ".join(chapters()["80-webhooks.md"].split())
+    assert f"after {', '.join(words[:-1])} and {words[-1]}," in said
+
+
+def test_the_code_in_the_chapter_on_webhooks_knows_what_is_genuine() -> None:
+    known: dict[str, Any] = {}
+    exec(python_blocks(chapters()["80-webhooks.md"])[0], known)
+    secret = secret_words(b"0123456789abcdef01234567")
+    sent = headers([secret_words(b"the one before, 24 octet"), secret], "evt_7", datetime.now(UTC), b"{}")
+    assert known["is_genuine"](secret, sent, b"{}")
+    assert not known["is_genuine"](secret, sent, b"{ }")
+    old = headers([secret], "evt_7", datetime.now(UTC) - timedelta(minutes=6), b"{}")
+    assert not known["is_genuine"](secret, old, b"{}")
 
 
 def test_every_problem_of_the_contract_is_explained() -> None:
@@ -173,8 +202,7 @@ def test_there_is_code_in_three_languages_and_pythons_compiles(call: dict[str, A
 
 
 def test_pythons_code_in_the_chapters_compiles() -> None:
-    blocks = [block for text in chapters().values() for block in text.split("```")[1::2]]
-    python = [block.removeprefix("python\n") for block in blocks if block.startswith("python\n")]
-    assert len(python) >= 3
-    for source in python:
+    sources = [source for text in chapters().values() for source in python_blocks(text)]
+    assert len(sources) >= 3
+    for source in sources:
         compile(source, "sample", "exec")

@@ -167,6 +167,7 @@ EXAMPLES: dict[str, Any] = {
     "Recipient.name": "Ada Lovelace",
     "Recipient.state": "delivered",
     "ReplayWebhookDeliveriesResponse.count": 17,
+    "SendEmailResult.state": "queued",
     "StatisticsRow.counts": {"accepted": 1204, "sent": 1201, "delivered": 1180, "bounced": 14, "rescued": 37},
     "StatisticsRow.group": "Postmark",
     "Suppression.email": "bob@example.com",

@@ -69,6 +69,8 @@ def _accepted(schemas: Schemas) -> Json:
     told = {name: schemas.field(recipient[name], answer=True) for name in ("email", "state")}
     names = ("id", "state", "create_time", "test", "resent_from")
     properties = {json_name(email[name]): schemas.field(email[name], answer=True) for name in names}
+    for state in (properties["status"], told["state"]):
+        state["examples"] = ["queued"]
     return {
         "type": "object",
         "description": "What was stored, durably.",

@@ -162,9 +162,12 @@ _ALL = (
 
 KINDS = {kind.code: kind for kind in _ALL}
 
-# What is answered before it is known which call is meant; told once, not with every call.
-_HTTP = ("malformed_request", "uri_too_long", "expectation_failed", "headers_too_large", "method_not_allowed")
 _ANY = (
+    # Of HTTP itself.
+    "malformed_request",
+    "uri_too_long",
+    "expectation_failed",
+    "headers_too_large",
     "malformed_query",
     "key_in_address",
     "unsupported_scheme",
@@ -183,7 +186,7 @@ _KEY = ("bad_access_token", "revoked_access_token", "expired_access_token", "rat
 
 
 def codes_of(operation: Operation) -> tuple[str, ...]:
-    """The codes of everything that the call can end with, besides what HTTP itself brings."""
+    """The codes of everything that the call can end with, in the order of KINDS."""
     anyone = operation.access == ACCESS_ANYONE
     body = _WITH_BODY if operation.body is not None else ()
     idempotent = "request_id" in operation.request.fields_by_name
