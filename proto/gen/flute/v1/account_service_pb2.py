@@ -22,26 +22,29 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flute.v1 import annotations_pb2 as flute_dot_v1_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lute/v1/account_service.proto\x12\x08\x66lute.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x14\x43reateAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bowner_email\x18\x02 \x01(\t\x12\x16\n\x0eowner_password\x18\x03 \x01(\t\"\x1f\n\x11GetAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"<\n\x13ListAccountsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x14ListAccountsResponse\x12#\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x11.flute.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe1\x01\n\x0e\x41\x63\x63ountService\x12\x42\n\rCreateAccount\x12\x1e.flute.v1.CreateAccountRequest\x1a\x11.flute.v1.Account\x12<\n\nGetAccount\x12\x1b.flute.v1.GetAccountRequest\x1a\x11.flute.v1.Account\x12M\n\x0cListAccounts\x12\x1d.flute.v1.ListAccountsRequest\x1a\x1e.flute.v1.ListAccountsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lute/v1/account_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x14\x43reateAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bowner_email\x18\x02 \x01(\t\x12\x16\n\x0eowner_password\x18\x03 \x01(\t\"\x1f\n\x11GetAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"<\n\x13ListAccountsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x14ListAccountsResponse\x12#\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x11.flute.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe7\x01\n\x0e\x41\x63\x63ountService\x12\x42\n\rCreateAccount\x12\x1e.flute.v1.CreateAccountRequest\x1a\x11.flute.v1.Account\x12\x42\n\nGetAccount\x12\x1b.flute.v1.GetAccountRequest\x1a\x11.flute.v1.Account\"\x04\xb0\xbb\x18\x01\x12M\n\x0cListAccounts\x12\x1d.flute.v1.ListAccountsRequest\x1a\x1e.flute.v1.ListAccountsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flute.v1.account_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCOUNT']._serialized_start=77
-  _globals['_ACCOUNT']._serialized_end=161
-  _globals['_CREATEACCOUNTREQUEST']._serialized_start=163
-  _globals['_CREATEACCOUNTREQUEST']._serialized_end=244
-  _globals['_GETACCOUNTREQUEST']._serialized_start=246
-  _globals['_GETACCOUNTREQUEST']._serialized_end=277
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=279
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=339
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=341
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=425
-  _globals['_ACCOUNTSERVICE']._serialized_start=428
-  _globals['_ACCOUNTSERVICE']._serialized_end=653
+  _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccount']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccount']._serialized_options = b'\260\273\030\001'
+  _globals['_ACCOUNT']._serialized_start=105
+  _globals['_ACCOUNT']._serialized_end=189
+  _globals['_CREATEACCOUNTREQUEST']._serialized_start=191
+  _globals['_CREATEACCOUNTREQUEST']._serialized_end=272
+  _globals['_GETACCOUNTREQUEST']._serialized_start=274
+  _globals['_GETACCOUNTREQUEST']._serialized_end=305
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=307
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=367
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=369
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=453
+  _globals['_ACCOUNTSERVICE']._serialized_start=456
+  _globals['_ACCOUNTSERVICE']._serialized_end=687
 # @@protoc_insertion_point(module_scope)

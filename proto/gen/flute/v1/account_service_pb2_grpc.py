@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AccountServiceStub:
-    """The tenants. Callers: the service token.
+    """The tenants. Callers: the service token, or a person who is logged in.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class AccountServiceStub:
 
 
 class AccountServiceServicer:
-    """The tenants. Callers: the service token.
+    """The tenants. Callers: the service token, or a person who is logged in.
     """
 
     def CreateAccount(self, request, context):
@@ -104,7 +104,7 @@ def add_AccountServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccountService:
-    """The tenants. Callers: the service token.
+    """The tenants. Callers: the service token, or a person who is logged in.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccountServiceStub:
-    """The tenants. Callers: the service token."""
+    """The tenants. Callers: the service token, or a person who is logged in."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,7 +42,7 @@ class AccountServiceStub:
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
-    """The tenants. Callers: the service token."""
+    """The tenants. Callers: the service token, or a person who is logged in."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CreateAccountRequest, _account_service_pb2.Account]  # type: ignore[assignment]
@@ -53,7 +53,7 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """All accounts, oldest first."""
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The tenants. Callers: the service token."""
+    """The tenants. Callers: the service token, or a person who is logged in."""
 
     @_abc_1.abstractmethod
     def CreateAccount(

@@ -22,24 +22,29 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flute.v1 import annotations_pb2 as flute_dot_v1_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/alert_service.proto\x12\x08\x66lute.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x01\n\x05\x41lert\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\r\n\x05\x63ount\x18\x06 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cresolve_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x11ListAlertsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x18\n\x10include_resolved\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"N\n\x12ListAlertsResponse\x12\x1f\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x0f.flute.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x13ResolveAlertRequest\x12\n\n\x02id\x18\x01 \x01(\t2\x97\x01\n\x0c\x41lertService\x12G\n\nListAlerts\x12\x1b.flute.v1.ListAlertsRequest\x1a\x1c.flute.v1.ListAlertsResponse\x12>\n\x0cResolveAlert\x12\x1d.flute.v1.ResolveAlertRequest\x1a\x0f.flute.v1.Alertb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/alert_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x01\n\x05\x41lert\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\r\n\x05\x63ount\x18\x06 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cresolve_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x11ListAlertsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x18\n\x10include_resolved\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"N\n\x12ListAlertsResponse\x12\x1f\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x0f.flute.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x13ResolveAlertRequest\x12\n\n\x02id\x18\x01 \x01(\t2\xa3\x01\n\x0c\x41lertService\x12M\n\nListAlerts\x12\x1b.flute.v1.ListAlertsRequest\x1a\x1c.flute.v1.ListAlertsResponse\"\x04\xb0\xbb\x18\x01\x12\x44\n\x0cResolveAlert\x12\x1d.flute.v1.ResolveAlertRequest\x1a\x0f.flute.v1.Alert\"\x04\xb0\xbb\x18\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flute.v1.alert_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ALERT']._serialized_start=76
-  _globals['_ALERT']._serialized_end=274
-  _globals['_LISTALERTSREQUEST']._serialized_start=276
-  _globals['_LISTALERTSREQUEST']._serialized_end=380
-  _globals['_LISTALERTSRESPONSE']._serialized_start=382
-  _globals['_LISTALERTSRESPONSE']._serialized_end=460
-  _globals['_RESOLVEALERTREQUEST']._serialized_start=462
-  _globals['_RESOLVEALERTREQUEST']._serialized_end=495
-  _globals['_ALERTSERVICE']._serialized_start=498
-  _globals['_ALERTSERVICE']._serialized_end=649
+  _globals['_ALERTSERVICE'].methods_by_name['ListAlerts']._loaded_options = None
+  _globals['_ALERTSERVICE'].methods_by_name['ListAlerts']._serialized_options = b'\260\273\030\001'
+  _globals['_ALERTSERVICE'].methods_by_name['ResolveAlert']._loaded_options = None
+  _globals['_ALERTSERVICE'].methods_by_name['ResolveAlert']._serialized_options = b'\260\273\030\002'
+  _globals['_ALERT']._serialized_start=104
+  _globals['_ALERT']._serialized_end=302
+  _globals['_LISTALERTSREQUEST']._serialized_start=304
+  _globals['_LISTALERTSREQUEST']._serialized_end=408
+  _globals['_LISTALERTSRESPONSE']._serialized_start=410
+  _globals['_LISTALERTSRESPONSE']._serialized_end=488
+  _globals['_RESOLVEALERTREQUEST']._serialized_start=490
+  _globals['_RESOLVEALERTREQUEST']._serialized_end=523
+  _globals['_ALERTSERVICE']._serialized_start=526
+  _globals['_ALERTSERVICE']._serialized_end=689
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AlertServiceStub:
-    """What waits for a person. Callers: the service token.
+    """What waits for a person. Callers: the service token, or a person who is logged in.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class AlertServiceStub:
 
 
 class AlertServiceServicer:
-    """What waits for a person. Callers: the service token.
+    """What waits for a person. Callers: the service token, or a person who is logged in.
     """
 
     def ListAlerts(self, request, context):
@@ -87,7 +87,7 @@ def add_AlertServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AlertService:
-    """What waits for a person. Callers: the service token.
+    """What waits for a person. Callers: the service token, or a person who is logged in.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AlertServiceStub:
-    """What waits for a person. Callers: the service token."""
+    """What waits for a person. Callers: the service token, or a person who is logged in."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,7 +40,7 @@ class AlertServiceStub:
 
 @_typing.type_check_only
 class AlertServiceAsyncStub(AlertServiceStub):
-    """What waits for a person. Callers: the service token."""
+    """What waits for a person. Callers: the service token, or a person who is logged in."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAlerts: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertsRequest, _alert_service_pb2.ListAlertsResponse]  # type: ignore[assignment]
@@ -49,7 +49,7 @@ class AlertServiceAsyncStub(AlertServiceStub):
     """Says that a person has dealt with it."""
 
 class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What waits for a person. Callers: the service token."""
+    """What waits for a person. Callers: the service token, or a person who is logged in."""
 
     @_abc_1.abstractmethod
     def ListAlerts(

@@ -25,15 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66lute/v1/annotations.proto\x12\x08\x66lute.v1\x1a google/protobuf/descriptor.proto\"e\n\x08HttpRule\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\x05\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12\x0b\n\x03tag\x18\x05 \x01(\t\x12\x10\n\x08problems\x18\x06 \x03(\t*h\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41\x43\x43\x45SS_SEND\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_READ\x10\x02\x12\x11\n\rACCESS_MANAGE\x10\x03\x12\x11\n\rACCESS_ANYONE\x10\x04:B\n\x04http\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x12.flute.v1.HttpRule:B\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x10.flute.v1.Access:6\n\rno_json_input\x12\x1d.google.protobuf.FieldOptions\x18\xb4\x87\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66lute/v1/annotations.proto\x12\x08\x66lute.v1\x1a google/protobuf/descriptor.proto\"e\n\x08HttpRule\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\x05\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12\x0b\n\x03tag\x18\x05 \x01(\t\x12\x10\n\x08problems\x18\x06 \x03(\t*\x90\x01\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41\x43\x43\x45SS_SEND\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_READ\x10\x02\x12\x11\n\rACCESS_MANAGE\x10\x03\x12\x11\n\rACCESS_ANYONE\x10\x04\x12\x11\n\rACCESS_PERSON\x10\x05\x12\x13\n\x0f\x41\x43\x43\x45SS_OPERATOR\x10\x06*a\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_VIEWER\x10\x01\x12\x12\n\x0eROLE_DEVELOPER\x10\x02\x12\x0e\n\nROLE_ADMIN\x10\x03\x12\x0e\n\nROLE_OWNER\x10\x04:B\n\x04http\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x12.flute.v1.HttpRule:B\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x0e\x32\x10.flute.v1.Access:>\n\x04role\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x01(\x0e\x32\x0e.flute.v1.Role:6\n\rno_json_input\x12\x1d.google.protobuf.FieldOptions\x18\xb4\x87\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flute.v1.annotations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESS']._serialized_start=177
-  _globals['_ACCESS']._serialized_end=281
+  _globals['_ACCESS']._serialized_start=178
+  _globals['_ACCESS']._serialized_end=322
+  _globals['_ROLE']._serialized_start=324
+  _globals['_ROLE']._serialized_end=421
   _globals['_HTTPRULE']._serialized_start=74
   _globals['_HTTPRULE']._serialized_end=175
 # @@protoc_insertion_point(module_scope)

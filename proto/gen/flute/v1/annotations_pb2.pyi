@@ -37,6 +37,10 @@ class _AccessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Access.ValueTy
     """An API key with the scope `manage`, too."""
     ACCESS_ANYONE: _Access.ValueType  # 4
     """Anybody, also without credentials: the request itself is the proof, or what is told is no secret."""
+    ACCESS_PERSON: _Access.ValueType  # 5
+    """A person who is logged in, whatever their role: it is about themselves."""
+    ACCESS_OPERATOR: _Access.ValueType  # 6
+    """A person who is logged in and runs this installation."""
 
 class Access(_Access, metaclass=_AccessEnumTypeWrapper):
     """Who may call an RPC. The server checks it before the call begins; nobody else has to."""
@@ -51,7 +55,43 @@ ACCESS_MANAGE: Access.ValueType  # 3
 """An API key with the scope `manage`, too."""
 ACCESS_ANYONE: Access.ValueType  # 4
 """Anybody, also without credentials: the request itself is the proof, or what is told is no secret."""
+ACCESS_PERSON: Access.ValueType  # 5
+"""A person who is logged in, whatever their role: it is about themselves."""
+ACCESS_OPERATOR: Access.ValueType  # 6
+"""A person who is logged in and runs this installation."""
 Global___Access: _TypeAlias = Access  # noqa: Y015
+
+class _Role:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLE_UNSPECIFIED: _Role.ValueType  # 0
+    """People may not call it, except where ACCESS_PERSON or ACCESS_OPERATOR says so."""
+    ROLE_VIEWER: _Role.ValueType  # 1
+    """Sees everything but secrets."""
+    ROLE_DEVELOPER: _Role.ValueType  # 2
+    """Sends mail, and has keys, webhook endpoints and suppressions in hand."""
+    ROLE_ADMIN: _Role.ValueType  # 3
+    """Sets up environments, routes and provider accounts, and has members in hand."""
+    ROLE_OWNER: _Role.ValueType  # 4
+    """Owns the account: names it, ends it, makes other owners."""
+
+class Role(_Role, metaclass=_RoleEnumTypeWrapper):
+    """What a person may do in an account; each role may do what those before it may."""
+
+ROLE_UNSPECIFIED: Role.ValueType  # 0
+"""People may not call it, except where ACCESS_PERSON or ACCESS_OPERATOR says so."""
+ROLE_VIEWER: Role.ValueType  # 1
+"""Sees everything but secrets."""
+ROLE_DEVELOPER: Role.ValueType  # 2
+"""Sends mail, and has keys, webhook endpoints and suppressions in hand."""
+ROLE_ADMIN: Role.ValueType  # 3
+"""Sets up environments, routes and provider accounts, and has members in hand."""
+ROLE_OWNER: Role.ValueType  # 4
+"""Owns the account: names it, ends it, makes other owners."""
+Global___Role: _TypeAlias = Role  # noqa: Y015
 
 @_typing.final
 class HttpRule(_message.Message):
@@ -99,10 +139,13 @@ Global___HttpRule: _TypeAlias = HttpRule  # noqa: Y015
 
 HTTP_FIELD_NUMBER: _builtins.int
 ACCESS_FIELD_NUMBER: _builtins.int
+ROLE_FIELD_NUMBER: _builtins.int
 NO_JSON_INPUT_FIELD_NUMBER: _builtins.int
 http: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___HttpRule]
 """Where the JSON API has this RPC; without it, gRPC alone has."""
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access.ValueType]
 """Who may call it."""
+role: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Role.ValueType]
+"""The least role with which a person who is logged in may call it, in the account that their session is in."""
 no_json_input: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
 """JSON callers cannot give this field: the server sets it, or it follows from the key or a header."""

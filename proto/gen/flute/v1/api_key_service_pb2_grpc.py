@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ApiKeyServiceStub:
-    """The keys with which apps send. Callers: the service token.
+    """The keys with which apps send. Callers: the service token, or a person who is logged in.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class ApiKeyServiceStub:
 
 
 class ApiKeyServiceServicer:
-    """The keys with which apps send. Callers: the service token.
+    """The keys with which apps send. Callers: the service token, or a person who is logged in.
     """
 
     def CreateApiKey(self, request, context):
@@ -121,7 +121,7 @@ def add_ApiKeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ApiKeyService:
-    """The keys with which apps send. Callers: the service token.
+    """The keys with which apps send. Callers: the service token, or a person who is logged in.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ApiKeyServiceStub:
-    """The keys with which apps send. Callers: the service token."""
+    """The keys with which apps send. Callers: the service token, or a person who is logged in."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -44,7 +44,7 @@ class ApiKeyServiceStub:
 
 @_typing.type_check_only
 class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
-    """The keys with which apps send. Callers: the service token."""
+    """The keys with which apps send. Callers: the service token, or a person who is logged in."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_api_key_service_pb2.CreateApiKeyRequest, _api_key_service_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
@@ -57,7 +57,7 @@ class ApiKeyServiceAsyncStub(ApiKeyServiceStub):
     """Creates a key that may do the same, and ends the old one when the overlap is over."""
 
 class ApiKeyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The keys with which apps send. Callers: the service token."""
+    """The keys with which apps send. Callers: the service token, or a person who is logged in."""
 
     @_abc_1.abstractmethod
     def CreateApiKey(

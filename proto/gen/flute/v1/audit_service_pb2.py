@@ -22,22 +22,25 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from flute.v1 import annotations_pb2 as flute_dot_v1_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/audit_service.proto\x12\x08\x66lute.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x01\n\nAuditEntry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x17ListAuditEntriesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x18ListAuditEntriesResponse\x12+\n\raudit_entries\x18\x01 \x03(\x0b\x32\x14.flute.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2i\n\x0c\x41uditService\x12Y\n\x10ListAuditEntries\x12!.flute.v1.ListAuditEntriesRequest\x1a\".flute.v1.ListAuditEntriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/audit_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x01\n\nAuditEntry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x17ListAuditEntriesRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"`\n\x18ListAuditEntriesResponse\x12+\n\raudit_entries\x18\x01 \x03(\x0b\x32\x14.flute.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2o\n\x0c\x41uditService\x12_\n\x10ListAuditEntries\x12!.flute.v1.ListAuditEntriesRequest\x1a\".flute.v1.ListAuditEntriesResponse\"\x04\xb0\xbb\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flute.v1.audit_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUDITENTRY']._serialized_start=76
-  _globals['_AUDITENTRY']._serialized_end=251
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=253
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=337
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=339
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=435
-  _globals['_AUDITSERVICE']._serialized_start=437
-  _globals['_AUDITSERVICE']._serialized_end=542
+  _globals['_AUDITSERVICE'].methods_by_name['ListAuditEntries']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\260\273\030\003'
+  _globals['_AUDITENTRY']._serialized_start=104
+  _globals['_AUDITENTRY']._serialized_end=279
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=281
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=365
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=367
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=463
+  _globals['_AUDITSERVICE']._serialized_start=465
+  _globals['_AUDITSERVICE']._serialized_end=576
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """Who changed what. Callers: the service token.
+    """Who changed what. Callers: the service token, or a person who is logged in.
     """
 
     def __init__(self, channel):
@@ -43,7 +43,7 @@ class AuditServiceStub:
 
 
 class AuditServiceServicer:
-    """Who changed what. Callers: the service token.
+    """Who changed what. Callers: the service token, or a person who is logged in.
     """
 
     def ListAuditEntries(self, request, context):
@@ -70,7 +70,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """Who changed what. Callers: the service token.
+    """Who changed what. Callers: the service token, or a person who is logged in.
     """
 
     @staticmethod

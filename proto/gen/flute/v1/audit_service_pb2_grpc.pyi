@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """Who changed what. Callers: the service token."""
+    """Who changed what. Callers: the service token, or a person who is logged in."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,14 +38,14 @@ class AuditServiceStub:
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """Who changed what. Callers: the service token."""
+    """Who changed what. Callers: the service token, or a person who is logged in."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListAuditEntriesRequest, _audit_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
     """The entries of an account, newest first."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Who changed what. Callers: the service token."""
+    """Who changed what. Callers: the service token, or a person who is logged in."""
 
     @_abc_1.abstractmethod
     def ListAuditEntries(

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 
 class EmailServiceStub:
-    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id.
+    """Accepts mail and tells what became of it. Callers: an API key; the service token or a person who is logged in, with
+    environment_id.
     """
 
     def __init__(self, channel):
@@ -84,7 +85,8 @@ class EmailServiceStub:
 
 
 class EmailServiceServicer:
-    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id.
+    """Accepts mail and tells what became of it. Callers: an API key; the service token or a person who is logged in, with
+    environment_id.
     """
 
     def SendEmail(self, request, context):
@@ -207,7 +209,8 @@ def add_EmailServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EmailService:
-    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id.
+    """Accepts mail and tells what became of it. Callers: an API key; the service token or a person who is logged in, with
+    environment_id.
     """
 
     @staticmethod

@@ -28,7 +28,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EmailServiceStub:
-    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id."""
+    """Accepts mail and tells what became of it. Callers: an API key; the service token or a person who is logged in, with
+    environment_id.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -55,7 +57,9 @@ class EmailServiceStub:
 
 @_typing.type_check_only
 class EmailServiceAsyncStub(EmailServiceStub):
-    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id."""
+    """Accepts mail and tells what became of it. Callers: an API key; the service token or a person who is logged in, with
+    environment_id.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SendEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.SendEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
@@ -78,7 +82,9 @@ class EmailServiceAsyncStub(EmailServiceStub):
     """Sends a mail's content again as a new mail, to all or to those whom the first did not reach."""
 
 class EmailServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Accepts mail and tells what became of it. Callers: an API key, or the service token with environment_id."""
+    """Accepts mail and tells what became of it. Callers: an API key; the service token or a person who is logged in, with
+    environment_id.
+    """
 
     @_abc_1.abstractmethod
     def SendEmail(

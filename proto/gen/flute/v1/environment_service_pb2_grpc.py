@@ -27,8 +27,8 @@ if _version_not_supported:
 
 
 class EnvironmentServiceStub:
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
-    environment.
+    """FROM domains with their routes and settings. Callers: the service token, or a person who is logged in; an
+    API key may get its own environment.
     """
 
     def __init__(self, channel):
@@ -65,8 +65,8 @@ class EnvironmentServiceStub:
 
 
 class EnvironmentServiceServicer:
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
-    environment.
+    """FROM domains with their routes and settings. Callers: the service token, or a person who is logged in; an
+    API key may get its own environment.
     """
 
     def CreateEnvironment(self, request, context):
@@ -141,8 +141,8 @@ def add_EnvironmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EnvironmentService:
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
-    environment.
+    """FROM domains with their routes and settings. Callers: the service token, or a person who is logged in; an
+    API key may get its own environment.
     """
 
     @staticmethod

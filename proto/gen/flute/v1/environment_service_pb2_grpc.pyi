@@ -28,8 +28,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EnvironmentServiceStub:
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
-    environment.
+    """FROM domains with their routes and settings. Callers: the service token, or a person who is logged in; an
+    API key may get its own environment.
     """
 
     @_typing.overload
@@ -49,8 +49,8 @@ class EnvironmentServiceStub:
 
 @_typing.type_check_only
 class EnvironmentServiceAsyncStub(EnvironmentServiceStub):
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
-    environment.
+    """FROM domains with their routes and settings. Callers: the service token, or a person who is logged in; an
+    API key may get its own environment.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -66,8 +66,8 @@ class EnvironmentServiceAsyncStub(EnvironmentServiceStub):
     """Deletes an environment that has accepted no mail yet, with its routes and keys."""
 
 class EnvironmentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """FROM domains with their routes and settings. Callers: the service token; an API key may get its own
-    environment.
+    """FROM domains with their routes and settings. Callers: the service token, or a person who is logged in; an
+    API key may get its own environment.
     """
 
     @_abc_1.abstractmethod

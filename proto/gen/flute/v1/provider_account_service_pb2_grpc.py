@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class ProviderAccountServiceStub:
-    """Credentials at sending services. Callers: the service token.
+    """Credentials at sending services. Callers: the service token, or a person who is logged in.
     """
 
     def __init__(self, channel):
@@ -79,7 +79,7 @@ class ProviderAccountServiceStub:
 
 
 class ProviderAccountServiceServicer:
-    """Credentials at sending services. Callers: the service token.
+    """Credentials at sending services. Callers: the service token, or a person who is logged in.
     """
 
     def ListProviders(self, request, context):
@@ -190,7 +190,7 @@ def add_ProviderAccountServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProviderAccountService:
-    """Credentials at sending services. Callers: the service token.
+    """Credentials at sending services. Callers: the service token, or a person who is logged in.
     """
 
     @staticmethod

@@ -28,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProviderAccountServiceStub:
-    """Credentials at sending services. Callers: the service token."""
+    """Credentials at sending services. Callers: the service token, or a person who is logged in."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -53,7 +53,7 @@ class ProviderAccountServiceStub:
 
 @_typing.type_check_only
 class ProviderAccountServiceAsyncStub(ProviderAccountServiceStub):
-    """Credentials at sending services. Callers: the service token."""
+    """Credentials at sending services. Callers: the service token, or a person who is logged in."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListProviders: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.ListProvidersRequest, _provider_account_service_pb2.ListProvidersResponse]  # type: ignore[assignment]
@@ -74,7 +74,7 @@ class ProviderAccountServiceAsyncStub(ProviderAccountServiceStub):
     """Forgets what is held against it: its breakers close and its mail flows again at once."""
 
 class ProviderAccountServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Credentials at sending services. Callers: the service token."""
+    """Credentials at sending services. Callers: the service token, or a person who is logged in."""
 
     @_abc_1.abstractmethod
     def ListProviders(

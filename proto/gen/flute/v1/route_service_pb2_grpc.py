@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class RouteServiceStub:
-    """The order in which an environment tries its provider accounts. Callers: the service token.
+    """The order in which an environment tries its provider accounts. Callers: the service token, or a person who is logged in.
     """
 
     def __init__(self, channel):
@@ -59,7 +59,7 @@ class RouteServiceStub:
 
 
 class RouteServiceServicer:
-    """The order in which an environment tries its provider accounts. Callers: the service token.
+    """The order in which an environment tries its provider accounts. Callers: the service token, or a person who is logged in.
     """
 
     def CreateRoute(self, request, context):
@@ -122,7 +122,7 @@ def add_RouteServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RouteService:
-    """The order in which an environment tries its provider accounts. Callers: the service token.
+    """The order in which an environment tries its provider accounts. Callers: the service token, or a person who is logged in.
     """
 
     @staticmethod

@@ -28,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RouteServiceStub:
-    """The order in which an environment tries its provider accounts. Callers: the service token."""
+    """The order in which an environment tries its provider accounts. Callers: the service token, or a person who is logged in."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -45,7 +45,7 @@ class RouteServiceStub:
 
 @_typing.type_check_only
 class RouteServiceAsyncStub(RouteServiceStub):
-    """The order in which an environment tries its provider accounts. Callers: the service token."""
+    """The order in which an environment tries its provider accounts. Callers: the service token, or a person who is logged in."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRoute: _aio.UnaryUnaryMultiCallable[_route_service_pb2.CreateRouteRequest, _route_service_pb2.Route]  # type: ignore[assignment]
@@ -58,7 +58,7 @@ class RouteServiceAsyncStub(RouteServiceStub):
     """Takes a provider account out of an environment."""
 
 class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The order in which an environment tries its provider accounts. Callers: the service token."""
+    """The order in which an environment tries its provider accounts. Callers: the service token, or a person who is logged in."""
 
     @_abc_1.abstractmethod
     def CreateRoute(

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class StatisticsServiceStub:
-    """Figures over time. Callers: an API key, or the service token.
+    """Figures over time. Callers: an API key, the service token, or a person who is logged in.
     """
 
     def __init__(self, channel):
@@ -43,7 +43,7 @@ class StatisticsServiceStub:
 
 
 class StatisticsServiceServicer:
-    """Figures over time. Callers: an API key, or the service token.
+    """Figures over time. Callers: an API key, the service token, or a person who is logged in.
     """
 
     def GetStatistics(self, request, context):
@@ -70,7 +70,7 @@ def add_StatisticsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StatisticsService:
-    """Figures over time. Callers: an API key, or the service token.
+    """Figures over time. Callers: an API key, the service token, or a person who is logged in.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class StatisticsServiceStub:
-    """Figures over time. Callers: an API key, or the service token."""
+    """Figures over time. Callers: an API key, the service token, or a person who is logged in."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,14 +38,14 @@ class StatisticsServiceStub:
 
 @_typing.type_check_only
 class StatisticsServiceAsyncStub(StatisticsServiceStub):
-    """Figures over time. Callers: an API key, or the service token."""
+    """Figures over time. Callers: an API key, the service token, or a person who is logged in."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatistics: _aio.UnaryUnaryMultiCallable[_statistics_service_pb2.GetStatisticsRequest, _statistics_service_pb2.GetStatisticsResponse]  # type: ignore[assignment]
     """Counts of events and times of delivery of an environment. Test mail is not counted. Figures follow events within seconds."""
 
 class StatisticsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Figures over time. Callers: an API key, or the service token."""
+    """Figures over time. Callers: an API key, the service token, or a person who is logged in."""
 
     @_abc_1.abstractmethod
     def GetStatistics(

@@ -27,8 +27,8 @@ if _version_not_supported:
 
 
 class SuppressionServiceStub:
-    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
-    the service token with account_id.
+    """Addresses that an account must not mail through any of its providers. Callers: an API key or a person who is logged in
+    for their own account, or the service token with account_id.
     """
 
     def __init__(self, channel):
@@ -75,8 +75,8 @@ class SuppressionServiceStub:
 
 
 class SuppressionServiceServicer:
-    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
-    the service token with account_id.
+    """Addresses that an account must not mail through any of its providers. Callers: an API key or a person who is logged in
+    for their own account, or the service token with account_id.
     """
 
     def CreateSuppression(self, request, context):
@@ -175,8 +175,8 @@ def add_SuppressionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SuppressionService:
-    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
-    the service token with account_id.
+    """Addresses that an account must not mail through any of its providers. Callers: an API key or a person who is logged in
+    for their own account, or the service token with account_id.
     """
 
     @staticmethod

@@ -28,8 +28,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SuppressionServiceStub:
-    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
-    the service token with account_id.
+    """Addresses that an account must not mail through any of its providers. Callers: an API key or a person who is logged in
+    for their own account, or the service token with account_id.
     """
 
     @_typing.overload
@@ -53,8 +53,8 @@ class SuppressionServiceStub:
 
 @_typing.type_check_only
 class SuppressionServiceAsyncStub(SuppressionServiceStub):
-    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
-    the service token with account_id.
+    """Addresses that an account must not mail through any of its providers. Callers: an API key or a person who is logged in
+    for their own account, or the service token with account_id.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -74,8 +74,8 @@ class SuppressionServiceAsyncStub(SuppressionServiceStub):
     """A recipient's own wish, by the signed token in the List-Unsubscribe link of a mail (RFC 8058)."""
 
 class SuppressionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Addresses that an account must not mail through any of its providers. Callers: an API key for its own account, or
-    the service token with account_id.
+    """Addresses that an account must not mail through any of its providers. Callers: an API key or a person who is logged in
+    for their own account, or the service token with account_id.
     """
 
     @_abc_1.abstractmethod

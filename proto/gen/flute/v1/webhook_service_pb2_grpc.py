@@ -27,8 +27,8 @@ if _version_not_supported:
 
 
 class WebhookServiceStub:
-    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key, or the
-    service token.
+    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key,
+    the service token, or a person who is logged in.
     """
 
     def __init__(self, channel):
@@ -90,8 +90,8 @@ class WebhookServiceStub:
 
 
 class WebhookServiceServicer:
-    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key, or the
-    service token.
+    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key,
+    the service token, or a person who is logged in.
     """
 
     def CreateWebhookEndpoint(self, request, context):
@@ -226,8 +226,8 @@ def add_WebhookServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WebhookService:
-    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key, or the
-    service token.
+    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key,
+    the service token, or a person who is logged in.
     """
 
     @staticmethod

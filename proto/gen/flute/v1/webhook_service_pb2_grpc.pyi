@@ -28,8 +28,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WebhookServiceStub:
-    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key, or the
-    service token.
+    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key,
+    the service token, or a person who is logged in.
     """
 
     @_typing.overload
@@ -59,8 +59,8 @@ class WebhookServiceStub:
 
 @_typing.type_check_only
 class WebhookServiceAsyncStub(WebhookServiceStub):
-    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key, or the
-    service token.
+    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key,
+    the service token, or a person who is logged in.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -86,8 +86,8 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Tells events to an endpoint again: those that are named, or those of a range."""
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key, or the
-    service token.
+    """Where an environment's events are told to its owner's own programs (Standard Webhooks). Callers: an API key,
+    the service token, or a person who is logged in.
     """
 
     @_abc_1.abstractmethod
