@@ -13,7 +13,9 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from flute_server.config import ConfigError
 
-TOKEN_PREFIX = "flute_"  # noqa: S105  a public mark by which leaked keys are found, no secret
+# Public marks by which leaked keys are found, no secrets.
+TOKEN_PREFIX = "flute_"  # noqa: S105
+SESSION_PREFIX = "flute_session_"
 
 
 class Vault:
@@ -47,9 +49,9 @@ def vault(keys: tuple[str, ...]) -> Vault:
     return Vault(keys)
 
 
-def new_token() -> str:
-    """A fresh access token: 256 random bits behind a prefix that secret scanners can know."""
-    return TOKEN_PREFIX + secrets.token_urlsafe(32)
+def new_token(prefix: str = TOKEN_PREFIX) -> str:
+    """A fresh token: 256 random bits behind a prefix that secret scanners can know."""
+    return prefix + secrets.token_urlsafe(32)
 
 
 def token_hash(token: str) -> bytes:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import func, select
 
 from flute_server.admin.audit import Author, note
-from flute_server.admin.find import as_uuid
+from flute_server.admin.find import as_uuid, is_own_environment
 from flute_server.admin.paging import page
 from flute_server.config import Config
 from flute_server.domain.webhook import EVENT_TYPES, secret_words
@@ -67,7 +67,7 @@ def find(id_: str, environment_id: uuid.UUID | None) -> WebhookEndpoint:
     """The endpoint with this id, of this environment if one is given. Raises NotFound."""
     given = as_uuid(id_)
     row = db.session.get(WebhookEndpoint, given) if given else None
-    if row is None or environment_id not in {None, row.environment_id}:
+    if row is None or not is_own_environment(row.environment_id, environment_id):
         raise missing(id_)
     return row
 

@@ -1,6 +1,6 @@
 """The tables, one file an aggregate."""
 
-from flute_server.models.account import Account, Member, Role, User
+from flute_server.models.account import Account, Member, Role, Session, User
 from flute_server.models.audit import AuditEntry
 from flute_server.models.base import AUTOCOMMIT, autocommit, db
 from flute_server.models.email import Attachment, Attempt, Email, Event, IdempotencyKey, Ledger, Recipient
@@ -56,6 +56,7 @@ __all__ = [
     "Role",
     "Route",
     "Scope",
+    "Session",
     "Suppression",
     "SuppressionReason",
     "Tally",

@@ -1,14 +1,14 @@
-"""Tenants and the people in them."""
+"""Tenants, the people in them, and where those are logged in."""
 
 from __future__ import annotations
 
 import uuid
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from flute_server.models.base import Base, Created, Id, Str, one_of
+from flute_server.models.base import Base, Created, Id, Str, Time, one_of
 
 
 class Role(StrEnum):
@@ -33,13 +33,14 @@ class Account(Base):
 
 
 class User(Base):
-    """A person. `email` is in lower case; `password_hash` is an argon2id string."""
+    """A person. email: in lower case; password_hash: an argon2id string; operator: runs this installation."""
 
     __tablename__ = "user"
 
     id: Mapped[Id]
     email: Mapped[Str] = mapped_column(unique=True)
     password_hash: Mapped[Str]
+    operator: Mapped[bool] = mapped_column(default=False, server_default=false())
     create_time: Mapped[Created]
 
 
@@ -56,3 +57,21 @@ class Member(Base):
     create_time: Mapped[Created]
 
     __table_args__ = (CheckConstraint(one_of("role", Role), name="role"), Index(None, "user_id"))
+
+
+class Session(Base):
+    """Where a person is logged in; of its token only the SHA-256 is kept. account_id: where they act."""
+
+    __tablename__ = "session"
+
+    id: Mapped[Id]
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("account.id", ondelete="SET NULL"))
+    hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    address: Mapped[Str]
+    user_agent: Mapped[Str]
+    create_time: Mapped[Created]
+    last_used_time: Mapped[Created]
+    expire_time: Mapped[Time]
+
+    __table_args__ = (Index(None, "user_id"), Index(None, "account_id"), Index(None, "expire_time"))

@@ -9,6 +9,7 @@ from flute.v1.alert_service_pb2_grpc import AlertServiceServicer
 from flute_server.admin import alerts
 from flute_server.models import Alert
 from flute_server.rpc.convert import timestamp
+from flute_server.rpc.principal import require_account
 
 
 class AlertServicer(AlertServiceServicer):
@@ -18,7 +19,7 @@ class AlertServicer(AlertServiceServicer):
         self, request: pb.ListAlertsRequest, context: grpc.ServicerContext
     ) -> pb.ListAlertsResponse:
         rows, token = alerts.list_page(
-            request.account_id,
+            require_account(request.account_id),
             request.page_size,
             request.page_token,
             resolved=request.include_resolved,

@@ -9,6 +9,7 @@ from flute.v1.audit_service_pb2_grpc import AuditServiceServicer
 from flute_server.admin import audit
 from flute_server.models import AuditEntry
 from flute_server.rpc.convert import timestamp
+from flute_server.rpc.principal import require_account
 
 
 class AuditServicer(AuditServiceServicer):
@@ -17,7 +18,9 @@ class AuditServicer(AuditServiceServicer):
     def ListAuditEntries(
         self, request: pb.ListAuditEntriesRequest, context: grpc.ServicerContext
     ) -> pb.ListAuditEntriesResponse:
-        rows, token = audit.list_page(request.account_id, request.page_size, request.page_token)
+        rows, token = audit.list_page(
+            require_account(request.account_id), request.page_size, request.page_token
+        )
         return pb.ListAuditEntriesResponse(audit_entries=map(_entry, rows), next_page_token=token)
 
 

@@ -15,7 +15,7 @@ from flute_server.admin import environments
 from flute_server.admin.find import find
 from flute_server.models import AmbiguityPolicy, DelayPolicy, Environment
 from flute_server.rpc.convert import timestamp
-from flute_server.rpc.principal import author, current, require_sender
+from flute_server.rpc.principal import author, current, require_account, require_sender
 from flute_server.rpc.rate_limits import rate_limit, to_limit
 
 _POLICIES = {
@@ -40,7 +40,7 @@ class EnvironmentServicer(EnvironmentServiceServicer):
         names = ["allow_subdomains", "on_ambiguous", "on_delay", "monthly_quota", "one_click_unsubscribe"]
         names += [name for name in ("ambiguity_wait", "give_up_after", "rate_limit") if given.HasField(name)]
         row = environments.create(
-            given.account_id, given.name, given.domain, _settings(given, names), author()
+            require_account(given.account_id), given.name, given.domain, _settings(given, names), author()
         )
         return _environment(row)
 
@@ -54,7 +54,9 @@ class EnvironmentServicer(EnvironmentServiceServicer):
     def ListEnvironments(
         self, request: pb.ListEnvironmentsRequest, context: grpc.ServicerContext
     ) -> pb.ListEnvironmentsResponse:
-        rows, token = environments.list_page(request.account_id, request.page_size, request.page_token)
+        rows, token = environments.list_page(
+            require_account(request.account_id), request.page_size, request.page_token
+        )
         return pb.ListEnvironmentsResponse(environments=map(_environment, rows), next_page_token=token)
 
     def UpdateEnvironment(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import grpc
 from flask import Flask
 from flute.v1 import event_service_pb2 as pb
-from flute.v1.annotations_pb2 import ACCESS_READ
+from flute.v1.annotations_pb2 import ACCESS_READ, ROLE_VIEWER
 from flute.v1.email_pb2 import Event
 
 from flute_server.config import Config
@@ -95,7 +95,7 @@ class Streams:
 
     def _check_caller(self, context: grpc.ServicerContext) -> None:
         given = dict(context.invocation_metadata() or ()).get("authorization")
-        check_access(identify(str(given), self.config.service_token, ""), ACCESS_READ)
+        check_access(identify(str(given), self.config.service_token, ""), ACCESS_READ, ROLE_VIEWER)
 
 
 def _message(told: feed.Told) -> pb.StreamEventsResponse:

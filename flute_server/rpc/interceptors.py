@@ -13,13 +13,13 @@ from urllib.parse import unquote
 
 import grpc
 from flask import Flask
-from flute.v1.annotations_pb2 import Access, access
+from flute.v1.annotations_pb2 import Access, Role, access, role
 from flute.v1.email_service_pb2 import SendEmailBatchResponse
 
 from flute_server.config import Config
 from flute_server.domain.limits import MAX_BATCH
 from flute_server.errors import Unauthenticated
-from flute_server.rpc.principal import Principal, check_access, current, identify
+from flute_server.rpc.principal import Principal, acting, assume, check_access, identify
 from flute_server.rpc.statuses import Metadata, told
 from flute_server.sending import limits
 from flute_server.sending.limits import NOTHING, Allowance, Cost, Taken, meter
@@ -81,7 +81,7 @@ class CallInterceptor(Interceptor):
         self._app = app
         self._service_token = config.service_token
         self._meter = meter(config.redis_url)
-        self._access = dict(_accesses(services))
+        self._rights = dict(_rights(services))
 
     def intercept_service(
         self,
@@ -112,14 +112,12 @@ class CallInterceptor(Interceptor):
             call = _Call.begin(context, method)
             with told(context, call.request_id, call.trailing), self._app.app_context():
                 caller, taken = self._charge(call, self._admit(call), request)
-                token = current.set(caller)
                 try:
-                    answer = behavior(request, context)
+                    with acting(caller):
+                        answer = behavior(request, context)
                 except Exception:
                     self._meter.give_back(taken, taken.counted)
                     raise
-                finally:
-                    current.reset(token)
                 self._meter.give_back(taken, _not_accepted(context, answer, taken))
                 call.end()
                 return answer
@@ -135,7 +133,7 @@ class CallInterceptor(Interceptor):
                 call.end()
                 # gRPC may ask for each answer on another thread.
                 own = copy_context()
-                own.run(current.set, caller)
+                own.run(assume, caller)
                 answers = iter(own.run(behavior, request, context))
                 while (answer := own.run(next, answers, None)) is not None:
                     yield answer
@@ -150,7 +148,7 @@ class CallInterceptor(Interceptor):
             if error.reason == "BAD_ACCESS_TOKEN":
                 self._meter.stranger(_client_address(call))
             raise
-        check_access(caller, self._access[call.method])
+        check_access(caller, *self._rights[call.method])
         return caller
 
     def _charge(self, call: _Call, caller: Principal, request: Any) -> tuple[Principal, Taken]:  # noqa: ANN401
@@ -169,12 +167,16 @@ class CallInterceptor(Interceptor):
         raise taken.error
 
 
-def _accesses(services: Iterable[ModuleType]) -> Iterator[tuple[str, Access.ValueType]]:
+Rights = tuple[Access.ValueType, Role.ValueType]
+
+
+def _rights(services: Iterable[ModuleType]) -> Iterator[tuple[str, Rights]]:
     """Who may call what, as the contract says."""
     for module in services:
         for service in module.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
-                yield f"/{service.full_name}/{method.name}", method.GetOptions().Extensions[access]
+                marks = method.GetOptions().Extensions
+                yield f"/{service.full_name}/{method.name}", (marks[access], marks[role])
 
 
 def _of_batch(mails: int) -> Cost:

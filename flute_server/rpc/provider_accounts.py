@@ -14,7 +14,7 @@ from flute_server.models import ProviderAccount, db
 from flute_server.providers.base import Field, Provider
 from flute_server.providers.registry import PROVIDERS
 from flute_server.rpc.convert import timestamp
-from flute_server.rpc.principal import author
+from flute_server.rpc.principal import author, require_account
 from flute_server.sending import health
 
 
@@ -35,7 +35,7 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
         given = request.provider_account
         row = provider_accounts.create(
             self._config,
-            given.account_id,
+            require_account(given.account_id),
             given.provider,
             given.name,
             given.credentials,
@@ -51,7 +51,9 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     def ListProviderAccounts(
         self, request: pb.ListProviderAccountsRequest, context: grpc.ServicerContext
     ) -> pb.ListProviderAccountsResponse:
-        rows, token = provider_accounts.list_page(request.account_id, request.page_size, request.page_token)
+        rows, token = provider_accounts.list_page(
+            require_account(request.account_id), request.page_size, request.page_token
+        )
         return pb.ListProviderAccountsResponse(
             provider_accounts=map(self._shown, rows), next_page_token=token
         )

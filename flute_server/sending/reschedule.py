@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Row, exists, func, select, update
 
-from flute_server.admin.find import as_uuid
+from flute_server.admin.find import as_uuid, is_own_environment
 from flute_server.domain.state import EventType, State
 from flute_server.domain.validation import send_at_fault
 from flute_server.domain.verdict import Action
@@ -99,7 +99,7 @@ def _locked(given: str, environment_id: uuid.UUID | None) -> _Mail:
     query = select(Email.id, Email.environment_id, func.now().label("now"))
     query = query.where(Email.id == as_uuid(given)).with_for_update()
     row = db.session.execute(query).one_or_none()
-    if row is None or environment_id not in {None, row.environment_id}:
+    if row is None or not is_own_environment(row.environment_id, environment_id):
         db.session.rollback()
         raise no_email()
     recipients = select(Recipient.id, Recipient.state).where(Recipient.email_id == row.id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 
-from flute_server.admin.find import as_uuid
+from flute_server.admin.find import as_uuid, is_own_environment
 from flute_server.domain.message import Message
 from flute_server.domain.state import State
 from flute_server.errors import FailedPrecondition, no_email
@@ -39,7 +39,8 @@ def original(given: str, sender: Sender | None, *, to_all: bool) -> Original:
     sender: None for the operator's own programs, which repeat a test mail as one. Raises NotFound.
     """
     email = db.session.get(Email, id_) if (id_ := as_uuid(given)) else None
-    if email is None or (sender and sender.environment_id != email.environment_id):
+    own = sender.environment_id if sender else None
+    if email is None or not is_own_environment(email.environment_id, own):
         raise no_email()
     query = select(Recipient).where(Recipient.email_id == email.id).order_by(Recipient.id)
     recipients = [row for row in db.session.scalars(query) if to_all or row.state in MISSED]

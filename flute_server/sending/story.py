@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from flute_server.admin.find import as_uuid
+from flute_server.admin.find import as_uuid, is_own_environment
 from flute_server.domain.message import Message
 from flute_server.domain.state import EventType, State, email_state
 from flute_server.errors import no_email
@@ -80,7 +80,7 @@ class Story:
 def tell(given: str, environment_id: uuid.UUID | None, *, full: bool) -> Story:
     """The story of the email with this id, in this environment if one is given. Raises NotFound."""
     email = db.session.get(Email, id_) if (id_ := as_uuid(given)) else None
-    if email is None or environment_id not in {None, email.environment_id}:
+    if email is None or not is_own_environment(email.environment_id, environment_id):
         raise no_email()
     recipients = list(
         db.session.scalars(select(Recipient).where(Recipient.email_id == email.id).order_by(Recipient.id))

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from flute_server.admin.find import as_uuid
+from flute_server.admin.find import as_uuid, is_own_environment
 from flute_server.admin.paging import checked_size
 from flute_server.domain.webhook import body, event_id
 from flute_server.errors import Violation, invalid, not_found
@@ -90,7 +90,7 @@ def get(id_: str, environment_id: uuid.UUID | None) -> Entry:
     """A delivery with its body and all calls, of this environment if one is given. Raises NotFound."""
     connection = db.session.connection()
     row = connection.exec_driver_sql(_GET, {"id": as_uuid(id_)}).one_or_none()
-    if row is None or environment_id not in {None, row.environment_id}:
+    if row is None or not is_own_environment(row.environment_id, environment_id):
         raise not_found("webhook delivery", id_)
     tries = [_try(found) for found in connection.exec_driver_sql(_TRIES, {"id": row.id})]
     told = events.told(connection, [row.event_id])[row.event_id]
