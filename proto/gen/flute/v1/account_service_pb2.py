@@ -23,10 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from flute.v1 import annotations_pb2 as flute_dot_v1_dot_annotations__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lute/v1/account_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x14\x43reateAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bowner_email\x18\x02 \x01(\t\x12\x16\n\x0eowner_password\x18\x03 \x01(\t\"\x1f\n\x11GetAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"<\n\x13ListAccountsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x14ListAccountsResponse\x12#\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x11.flute.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe7\x01\n\x0e\x41\x63\x63ountService\x12\x42\n\rCreateAccount\x12\x1e.flute.v1.CreateAccountRequest\x1a\x11.flute.v1.Account\x12\x42\n\nGetAccount\x12\x1b.flute.v1.GetAccountRequest\x1a\x11.flute.v1.Account\"\x04\xb0\xbb\x18\x01\x12M\n\x0cListAccounts\x12\x1d.flute.v1.ListAccountsRequest\x1a\x1e.flute.v1.ListAccountsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lute/v1/account_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x14\x43reateAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bowner_email\x18\x02 \x01(\t\x12\x16\n\x0eowner_password\x18\x03 \x01(\t\"\x1f\n\x11GetAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"<\n\x13ListAccountsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x14ListAccountsResponse\x12#\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x11.flute.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x14UpdateAccountRequest\x12\"\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x11.flute.v1.Account\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\'\n\x17\x43reateOwnAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x14\x44\x65leteAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x63onfirm_name\x18\x02 \x01(\t2\xd0\x03\n\x0e\x41\x63\x63ountService\x12\x42\n\rCreateAccount\x12\x1e.flute.v1.CreateAccountRequest\x1a\x11.flute.v1.Account\x12\x42\n\nGetAccount\x12\x1b.flute.v1.GetAccountRequest\x1a\x11.flute.v1.Account\"\x04\xb0\xbb\x18\x01\x12M\n\x0cListAccounts\x12\x1d.flute.v1.ListAccountsRequest\x1a\x1e.flute.v1.ListAccountsResponse\x12H\n\rUpdateAccount\x12\x1e.flute.v1.UpdateAccountRequest\x1a\x11.flute.v1.Account\"\x04\xb0\xbb\x18\x04\x12N\n\x10\x43reateOwnAccount\x12!.flute.v1.CreateOwnAccountRequest\x1a\x11.flute.v1.Account\"\x04\xa8\xbb\x18\x05\x12M\n\rDeleteAccount\x12\x1e.flute.v1.DeleteAccountRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,16 +37,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccount']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccount']._serialized_options = b'\260\273\030\001'
-  _globals['_ACCOUNT']._serialized_start=105
-  _globals['_ACCOUNT']._serialized_end=189
-  _globals['_CREATEACCOUNTREQUEST']._serialized_start=191
-  _globals['_CREATEACCOUNTREQUEST']._serialized_end=272
-  _globals['_GETACCOUNTREQUEST']._serialized_start=274
-  _globals['_GETACCOUNTREQUEST']._serialized_end=305
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=307
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=367
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=369
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=453
-  _globals['_ACCOUNTSERVICE']._serialized_start=456
-  _globals['_ACCOUNTSERVICE']._serialized_end=687
+  _globals['_ACCOUNTSERVICE'].methods_by_name['UpdateAccount']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['UpdateAccount']._serialized_options = b'\260\273\030\004'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['CreateOwnAccount']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['CreateOwnAccount']._serialized_options = b'\250\273\030\005'
+  _globals['_ACCOUNTSERVICE'].methods_by_name['DeleteAccount']._loaded_options = None
+  _globals['_ACCOUNTSERVICE'].methods_by_name['DeleteAccount']._serialized_options = b'\260\273\030\004'
+  _globals['_ACCOUNT']._serialized_start=168
+  _globals['_ACCOUNT']._serialized_end=252
+  _globals['_CREATEACCOUNTREQUEST']._serialized_start=254
+  _globals['_CREATEACCOUNTREQUEST']._serialized_end=335
+  _globals['_GETACCOUNTREQUEST']._serialized_start=337
+  _globals['_GETACCOUNTREQUEST']._serialized_end=368
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=370
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=430
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=432
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=516
+  _globals['_UPDATEACCOUNTREQUEST']._serialized_start=518
+  _globals['_UPDATEACCOUNTREQUEST']._serialized_end=625
+  _globals['_CREATEOWNACCOUNTREQUEST']._serialized_start=627
+  _globals['_CREATEOWNACCOUNTREQUEST']._serialized_end=666
+  _globals['_DELETEACCOUNTREQUEST']._serialized_start=668
+  _globals['_DELETEACCOUNTREQUEST']._serialized_end=724
+  _globals['_ACCOUNTSERVICE']._serialized_start=727
+  _globals['_ACCOUNTSERVICE']._serialized_end=1191
 # @@protoc_insertion_point(module_scope)

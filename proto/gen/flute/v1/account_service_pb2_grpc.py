@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from flute.v1 import account_service_pb2 as flute_dot_v1_dot_account__service__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -50,6 +51,21 @@ class AccountServiceStub:
                 request_serializer=flute_dot_v1_dot_account__service__pb2.ListAccountsRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_account__service__pb2.ListAccountsResponse.FromString,
                 _registered_method=True)
+        self.UpdateAccount = channel.unary_unary(
+                '/flute.v1.AccountService/UpdateAccount',
+                request_serializer=flute_dot_v1_dot_account__service__pb2.UpdateAccountRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_account__service__pb2.Account.FromString,
+                _registered_method=True)
+        self.CreateOwnAccount = channel.unary_unary(
+                '/flute.v1.AccountService/CreateOwnAccount',
+                request_serializer=flute_dot_v1_dot_account__service__pb2.CreateOwnAccountRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_account__service__pb2.Account.FromString,
+                _registered_method=True)
+        self.DeleteAccount = channel.unary_unary(
+                '/flute.v1.AccountService/DeleteAccount',
+                request_serializer=flute_dot_v1_dot_account__service__pb2.DeleteAccountRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class AccountServiceServicer:
@@ -77,6 +93,28 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateAccount(self, request, context):
+        """Changes the fields that update_mask names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateOwnAccount(self, request, context):
+        """Creates another account whose owner is the person who is logged in, and lets their session act in it. Where
+        sign-up is not open, only who runs this installation may.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAccount(self, request, context):
+        """Ends an account for good, with everything in it. Refused while mail is on its way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccountServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +132,21 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListAccounts,
                     request_deserializer=flute_dot_v1_dot_account__service__pb2.ListAccountsRequest.FromString,
                     response_serializer=flute_dot_v1_dot_account__service__pb2.ListAccountsResponse.SerializeToString,
+            ),
+            'UpdateAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAccount,
+                    request_deserializer=flute_dot_v1_dot_account__service__pb2.UpdateAccountRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_account__service__pb2.Account.SerializeToString,
+            ),
+            'CreateOwnAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateOwnAccount,
+                    request_deserializer=flute_dot_v1_dot_account__service__pb2.CreateOwnAccountRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_account__service__pb2.Account.SerializeToString,
+            ),
+            'DeleteAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAccount,
+                    request_deserializer=flute_dot_v1_dot_account__service__pb2.DeleteAccountRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +231,87 @@ class AccountService:
             '/flute.v1.AccountService/ListAccounts',
             flute_dot_v1_dot_account__service__pb2.ListAccountsRequest.SerializeToString,
             flute_dot_v1_dot_account__service__pb2.ListAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.AccountService/UpdateAccount',
+            flute_dot_v1_dot_account__service__pb2.UpdateAccountRequest.SerializeToString,
+            flute_dot_v1_dot_account__service__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateOwnAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.AccountService/CreateOwnAccount',
+            flute_dot_v1_dot_account__service__pb2.CreateOwnAccountRequest.SerializeToString,
+            flute_dot_v1_dot_account__service__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.AccountService/DeleteAccount',
+            flute_dot_v1_dot_account__service__pb2.DeleteAccountRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from flute.v1 import account_service_pb2 as _account_service_pb2
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -39,6 +40,14 @@ class AccountServiceStub:
     """One account."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]
     """All accounts, oldest first."""
+    UpdateAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.UpdateAccountRequest, _account_service_pb2.Account]
+    """Changes the fields that update_mask names."""
+    CreateOwnAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.CreateOwnAccountRequest, _account_service_pb2.Account]
+    """Creates another account whose owner is the person who is logged in, and lets their session act in it. Where
+    sign-up is not open, only who runs this installation may.
+    """
+    DeleteAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.DeleteAccountRequest, _empty_pb2.Empty]
+    """Ends an account for good, with everything in it. Refused while mail is on its way."""
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
@@ -51,6 +60,14 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """One account."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """All accounts, oldest first."""
+    UpdateAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.UpdateAccountRequest, _account_service_pb2.Account]  # type: ignore[assignment]
+    """Changes the fields that update_mask names."""
+    CreateOwnAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CreateOwnAccountRequest, _account_service_pb2.Account]  # type: ignore[assignment]
+    """Creates another account whose owner is the person who is logged in, and lets their session act in it. Where
+    sign-up is not open, only who runs this installation may.
+    """
+    DeleteAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.DeleteAccountRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Ends an account for good, with everything in it. Refused while mail is on its way."""
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     """The tenants. Callers: the service token, or a person who is logged in."""
@@ -78,5 +95,31 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.ListAccountsResponse, _abc.Awaitable[_account_service_pb2.ListAccountsResponse]]:
         """All accounts, oldest first."""
+
+    @_abc_1.abstractmethod
+    def UpdateAccount(
+        self,
+        request: _account_service_pb2.UpdateAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.Account, _abc.Awaitable[_account_service_pb2.Account]]:
+        """Changes the fields that update_mask names."""
+
+    @_abc_1.abstractmethod
+    def CreateOwnAccount(
+        self,
+        request: _account_service_pb2.CreateOwnAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.Account, _abc.Awaitable[_account_service_pb2.Account]]:
+        """Creates another account whose owner is the person who is logged in, and lets their session act in it. Where
+        sign-up is not open, only who runs this installation may.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteAccount(
+        self,
+        request: _account_service_pb2.DeleteAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Ends an account for good, with everything in it. Refused while mail is on its way."""
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -38,7 +38,7 @@ class AuditEntry(_message.Message):
     account_id: _builtins.str
     """The account."""
     actor: _builtins.str
-    """Who: "service", or an API key as "key NAME (HINT)"."""
+    """Who: "service", an API key as "key NAME (HINT)", or the address of a person."""
     action: _builtins.str
     """What, for example suppression.delete."""
     subject: _builtins.str
