@@ -8,8 +8,14 @@ nobody else; see web/patience.py for the threads. A process takes 45 MB.
 """
 
 import logging
+import os
+import secrets
 
 from web.config import WebConfig
+
+# Made here, before the processes fork, so that all know the same. It is gone when they end, and people have
+# to log in again; `flute up` keeps one, and several machines need to be given one.
+os.environ["FLUTE_WEB_SECRET"] = os.environ.get("FLUTE_WEB_SECRET", "").strip() or secrets.token_urlsafe(48)
 
 _config = WebConfig.from_env()
 

@@ -1,10 +1,10 @@
-"""The public JSON API: a thin gRPC client that never touches the database."""
+"""The public JSON API and the dashboard: a thin gRPC client that never touches the database."""
 
 from __future__ import annotations
 
 from flask import Flask
 
-from web import around, errors
+from web import around, dashboard, errors
 from web.api import api
 from web.client import FluteClient
 from web.config import WebConfig
@@ -27,4 +27,5 @@ def create_app(config: WebConfig | None = None) -> Flask:
     app.register_blueprint(api)
     app.register_blueprint(unsubscribe)
     app.register_blueprint(reference)
+    dashboard.register(app, config)
     return app

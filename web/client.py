@@ -41,11 +41,12 @@ class Rpc(Generic[A]):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf we call. token: their key, or empty. address: from where they called."""
+    """On whose behalf we call. token: their key or session, or empty; address, agent: from where."""
 
     token: str
     request_id: str
     address: str
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class FluteClient:
         metadata: tuple[tuple[str, str], ...] = (("x-request-id", caller.request_id),)
         if caller.address:
             metadata += (("x-client-address", caller.address),)
+        if caller.agent:
+            metadata += (("x-client-agent", caller.agent),)
         if caller.token:
             metadata += (("authorization", f"Bearer {caller.token}"),)
         method = self._connect().method(rpc)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -14,7 +15,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class WebConfig:
-    """Everything a web process needs to know. There are no secrets here: callers bring their keys."""
+    """Everything a web process needs to know. Its one secret signs cookies: callers bring their keys."""
 
     bind: str = "127.0.0.1:8000"
     # One for two cores: the other serves flute_server, workers and database, which cost as much.
@@ -29,6 +30,15 @@ class WebConfig:
     rpc_timeout_s: float = 10.0
     # How many proxies in front of us add to X-Forwarded-For. With 0, the header is anybody's word.
     trusted_proxies: int = 0
+    # What signs the cookies of people who are logged in; the same in all processes.
+    secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(48), repr=False)
+    # Where the world reaches us, without a slash at the end; empty: not known.
+    public_url: str = ""
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach us over TLS, so that their cookies need not travel otherwise."""
+        return self.public_url.startswith("https://")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> WebConfig:
@@ -45,6 +55,8 @@ class WebConfig:
             grpc_tls_ca=_file(env, "FLUTE_GRPC_TLS_CA"),
             rpc_timeout_s=_seconds(env, "FLUTE_WEB_RPC_TIMEOUT", cls.rpc_timeout_s),
             trusted_proxies=_integer(env, "FLUTE_WEB_TRUSTED_PROXIES", cls.trusted_proxies, least=0),
+            secret_key=_secret(env, "FLUTE_WEB_SECRET"),
+            public_url=env.get("FLUTE_PUBLIC_URL", "").strip().rstrip("/"),
         )
 
 
@@ -64,6 +76,15 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
     if not 0 < seconds < 3600:
         raise ConfigError(f"{name} must be between 0 and 3600 seconds, not {value!r}")
     return seconds
+
+
+def _secret(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "").strip() or secrets.token_urlsafe(48)
+    if len(value) < 32:
+        raise ConfigError(
+            f"{name} must have at least 32 random characters, the same for all processes of web"
+        )
+    return value
 
 
 def _switch(env: Mapping[str, str], name: str) -> bool:

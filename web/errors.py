@@ -105,7 +105,7 @@ def register(app: Flask) -> None:
     """Install the handlers. Exceptions that none of them knows are bugs."""
     app.register_error_handler(Problem, _answer)
     app.register_error_handler(RpcFailure, lambda failure: _answer(from_rpc(failure)))
-    app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(HTTPException, from_http)
     app.register_error_handler(Exception, _from_bug)
 
 
@@ -115,7 +115,8 @@ def _answer(problem: Problem) -> Response:
     return response
 
 
-def _from_http(error: HTTPException) -> Response:
+def from_http(error: HTTPException) -> Response:
+    """What Flask or Werkzeug refused, as a problem."""
     status = error.code or 503
     if status < 400:
         return Response(status=status, headers=error.get_headers())

@@ -30,6 +30,7 @@ class Plan:
     redis_url: str = field(repr=False)
     secret_keys: str = field(repr=False)
     service_token: str = field(repr=False)
+    web_secret: str = field(repr=False)
     web_bind: str
     web_address: str
     grpc_address: str
@@ -86,7 +87,8 @@ def demo(plan: Plan) -> Launch:
 
 def web(plan: Plan) -> Launch:
     """gunicorn with the public API."""
-    env = {**_env(plan), "FLUTE_WEB_BIND": plan.web_bind}
+    env = {**_env(plan), "FLUTE_WEB_BIND": plan.web_bind, "FLUTE_WEB_SECRET": plan.web_secret}
+    env.setdefault("FLUTE_PUBLIC_URL", plan.web_address)
     return _python(plan, env, "gunicorn", "--config", str(gunicorn_config()), "web:create_app()")
 
 

@@ -18,17 +18,21 @@ FILE = "secrets.json"
 
 @dataclass(frozen=True)
 class Secrets:
-    """What the server side needs beyond addresses."""
+    """What the parts need beyond addresses. web_secret: signs the cookies of the dashboard."""
 
     secret_keys: str = field(repr=False)
     service_token: str = field(repr=False)
+    web_secret: str = field(repr=False)
 
 
 def load_secrets(data_dir: Path, env: Mapping[str, str] = os.environ) -> Secrets:
-    """Read the secrets, making them at the first start. FLUTE_SECRET_KEYS and FLUTE_SERVICE_TOKEN win."""
+    """Read the secrets, making what is missing. What the environment has of them wins."""
     stored: dict[str, Any] = read_json(data_dir / FILE)
     if not stored:
         stored = _create(data_dir, env)
+    if "web_secret" not in stored:
+        stored["web_secret"] = secrets.token_urlsafe(48)
+        write_json(data_dir / FILE, stored)
     try:
         keys, token = ",".join(map(str, stored["secret_keys"])), str(stored["service_token"])
     except (KeyError, TypeError) as error:
@@ -36,6 +40,7 @@ def load_secrets(data_dir: Path, env: Mapping[str, str] = os.environ) -> Secrets
     return Secrets(
         secret_keys=env.get("FLUTE_SECRET_KEYS", "").strip() or keys,
         service_token=env.get("FLUTE_SERVICE_TOKEN", "").strip() or token,
+        web_secret=env.get("FLUTE_WEB_SECRET", "").strip() or str(stored["web_secret"]),
     )
 
 

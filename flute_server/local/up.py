@@ -105,6 +105,7 @@ class Up:
             redis_url=redis_url,
             secret_keys=installation.secret_keys,
             service_token=installation.service_token,
+            web_secret=installation.web_secret,
             web_bind=join_address(web_host, web_port),
             web_address=f"http://{join_address(reachable(web_host), web_port)}",
             grpc_address=grpc,

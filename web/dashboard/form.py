@@ -1,0 +1,113 @@
+"""A posted form: its values, what the server found wrong with them, and the call that it stands for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import grpc
+from flask import request
+from google.protobuf.message import Message
+
+from web.client import RpcFailure
+from web.dashboard.ask import ask
+from web.dashboard.words import sentence
+from web.errors import steps
+
+A = TypeVar("A", bound=Message)
+
+# What people can mend themselves, on the page where they are. The rest is a page of its own.
+_MENDABLE = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+_INDEX = re.compile(r"\d+")
+
+
+@dataclass
+class Form:
+    """values: as posted, or to begin with. errors: text by field; problem: what concerns no single field.
+
+    names: fields of the request that have another name on the page.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, names: Mapping[str, str] | None = None, **defaults: str) -> Form:
+        """What was posted, or the defaults for a page that is only shown."""
+        if request.method == "POST":
+            return cls(values=request.form.to_dict(), names=names or {})
+        return cls(values=defaults, names=names or {})
+
+    def __getitem__(self, name: str) -> str:
+        """A value, trimmed; empty when there is none."""
+        return self.values.get(name, "").strip()
+
+    def checked(self, name: str) -> bool:
+        """Whether a box is ticked."""
+        return name in self.values
+
+    def number(self, name: str, default: int = 0) -> int:
+        """A whole number; what is none becomes an error of the field."""
+        text = self[name]
+        if not text:
+            return default
+        if not re.fullmatch(r"-?\d{1,12}", text):
+            self.errors[name] = "Must be a whole number."
+            return default
+        return int(text)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something is wrong."""
+        return bool(self.errors or self.problem)
+
+    @property
+    def status(self) -> int:
+        """Of the page that shows the form."""
+        return 422 if self.failed else 200
+
+    def send(self, message: Message, answer: type[A], timeout_s: float | None = None) -> A | None:
+        """The server's answer, or None when something is wrong that the form can show.
+
+        Nothing is sent while a field is known to be wrong. Raises RpcFailure for what nobody can mend here.
+        """
+        if self.failed:
+            return None
+        try:
+            return ask(message, answer, timeout_s)
+        except RpcFailure as failure:
+            if failure.code not in _MENDABLE:
+                raise
+            self.take(failure)
+            return None
+
+    def take(self, failure: RpcFailure) -> None:
+        """Keep what the server found wrong, each at its field; what has no field on the page, above all."""
+        for violation in failure.violations:
+            name = self._name(violation.field)
+            text = sentence(violation.description)
+            if name in self.values or name in self.names.values():
+                self.errors[name] = text
+            else:
+                self.problem = f"{name}: {text}" if name else text
+        if not failure.violations:
+            self.problem = sentence(failure.message)
+
+    def _name(self, path: str) -> str:
+        """environment.domain -> domain, content.to[0].email -> to, unless `names` knows better."""
+        if path in self.names:
+            return self.names[path]
+        named = [step for step in steps(path) if not _INDEX.fullmatch(step)]
+        known = [step for step in reversed(named) if step in self.values]
+        return known[0] if known else (named[-1] if named else "")
