@@ -120,6 +120,7 @@ class Provider(ABC):
     name: ClassVar[str]
     fields: ClassVar[tuple[Field, ...]]
     capabilities: ClassVar[Capabilities]
+    simulated: ClassVar[bool] = False  # nothing leaves: what becomes of its mail is played
     webhooks: ClassVar[bool] = False
     webhook_help: ClassVar[tuple[str, ...]] = ()  # the steps to set it up, one a line
     look_up_settles: ClassVar[timedelta] = NEVER

@@ -9,6 +9,7 @@ from flute_server.providers.base import CredentialError, Network, Provider
 from flute_server.providers.mailgun import Mailgun
 from flute_server.providers.postmark import Postmark
 from flute_server.providers.sendgrid import SendGrid
+from flute_server.providers.simulator import Simulator
 from flute_server.providers.smtp import Smtp
 from flute_server.providers.sparkpost import SparkPost
 
@@ -18,6 +19,7 @@ PROVIDERS: Mapping[str, type[Provider]] = {
     "sparkpost": SparkPost,
     "mailgun": Mailgun,
     "smtp": Smtp,
+    "simulator": Simulator,
 }
 
 

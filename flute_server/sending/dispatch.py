@@ -119,7 +119,7 @@ class Dispatcher:
                 "round": task.round,
                 "start_time": writes.now,
                 "candidates": explained(choice.judged, chosen.account_id),
-                "simulated": task.test,
+                "simulated": _is_played(task, chosen.provider),
             }
         )
         writes.entries += [{"attempt_id": attempt_id, "recipient_id": pending.row_id} for pending in group]
@@ -132,9 +132,14 @@ class Dispatcher:
         return Call(task, choice.policy, chosen, attempt_id, group, handoff, provider)
 
     def _provider(self, task: Task, group: list[Pending], chosen: RouteNow) -> Provider | Simulator:
-        if task.test:
+        if _is_played(task, chosen.provider):
             return Simulator({pending.recipient.id: pending.attempts for pending in group})
         return connection_of(chosen, self.connections)
+
+
+def _is_played(task: Task, provider: str) -> bool:
+    """Whether nothing leaves: for a test mail, or at a provider that only plays one."""
+    return task.test or PROVIDERS[provider].simulated
 
 
 def connection_of(route_: RouteNow, connections: Connections) -> Provider:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from flute_server.providers.base import Trace
+from flute_server.providers.registry import PROVIDERS
 from flute_server.sending.claim import Held
 from flute_server.sending.connections import Connections
 from flute_server.sending.outcomes import Inquiry, hold_on
@@ -37,7 +38,7 @@ def inquiries(
             continue
         provider = (
             Simulator({})
-            if task.test
+            if task.test or PROVIDERS[route.provider].simulated
             else connections.get(route.account_id, route.revision, route.provider, route.credentials)
         )
         settles_in = provider.look_up_settles - (writes.now - item.start)

@@ -12,7 +12,7 @@ from flute_server.sandbox import Sandbox
 from tests.contract.shared import credentials, network
 
 
-@pytest.fixture(params=list(registry.PROVIDERS))
+@pytest.fixture(params=[slug for slug, kind in registry.PROVIDERS.items() if not kind.simulated])
 def slug(request: pytest.FixtureRequest, sandbox: Sandbox) -> str:
     return str(request.param)
 

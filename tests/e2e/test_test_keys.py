@@ -99,3 +99,11 @@ def test_a_plan_over_grpc(stack: Stack, tester: Tenant) -> None:
     assert (second.provider, second.chosen, second.usable) == ("postmark", False, True)
     assert list(second.losses) == ['the provider does not get the tags "two"; Flute keeps them']
     assert stack.sandbox.inbox() == []
+
+
+def test_a_simulator_stands_in_for_a_provider_that_is_not_connected_yet(stack: Stack) -> None:
+    tenant = stack.tenant("simulator")
+    story = tenant.wait(tenant.send(), "delivered")
+    assert [attempt["provider"] for attempt in story["attempts"]] == ["simulator"]
+    assert any("playing a hand-over" in moment["text"] for moment in story["timeline"])
+    assert stack.sandbox.inbox() == []
