@@ -1,0 +1,105 @@
+"""The style guide: every part of the kit on one page, with no server behind it.
+
+python -m tests.browser.styleguide [port]     then open the address that it prints
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+from flask import Blueprint, Flask, Response, render_template, request
+from jinja2 import ChoiceLoader, FileSystemLoader
+from werkzeug.serving import make_server
+
+from web.dashboard import assets, nav, show
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def create_app() -> Flask:
+    """A small app with the layout, the kit, and pages that show them."""
+    app = Flask(__name__, static_folder=None)
+    templates = [Path(__file__).parent / "templates", Path(assets.__file__).parent / "templates"]
+    app.jinja_env.loader = ChoiceLoader([FileSystemLoader(folder) for folder in templates])
+    app.add_template_global(lambda: "forgery-token", "csrf_token")
+    assets.register(app)
+    show.register(app)
+    app.register_blueprint(_pages())
+    app.after_request(_with_policy)
+    return app
+
+
+def _with_policy(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = POLICY
+    return response
+
+
+def _pages() -> Blueprint:
+    pages = Blueprint("dashboard", __name__)
+    for section in (*nav.MAIN, *nav.MORE):
+        pages.add_url_rule(f"/{section.slug}", section.slug, _styleguide)
+    pages.add_url_rule("/styleguide", "styleguide", _styleguide)
+    pages.add_url_rule("/empty", "empty", _empty)
+    pages.add_url_rule("/bare", "bare", _bare)
+    pages.add_url_rule("/live", "live", lambda: f"Fetched {request.args.get('n', '')} <b>anew</b>")
+    for name in ("log_out", "switch_account", "act"):
+        pages.add_url_rule(f"/{name}", name, _acted, methods=["POST"])
+    return pages
+
+
+def _context(section: str) -> dict[str, object]:
+    accounts = [SimpleNamespace(id="1", name="Acme"), SimpleNamespace(id="2", name="Globex")]
+    me = SimpleNamespace(
+        email="ada@acme.example", name="Ada Lovelace", role="owner", account_name="Acme", accounts=accounts
+    )
+    me.operator = True
+    return {"me": me, "nav": section, "flashes": [("good", "Saved.")]}
+
+
+def _styleguide() -> str:
+    now = datetime.now(UTC)
+    hours = [now.replace(minute=0, second=0) - timedelta(hours=23 - at) for at in range(24)]
+    return render_template("styleguide.html", now=now, hours=hours, ago=timedelta, **_context("emails"))
+
+
+def _empty() -> str:
+    return render_template("empty.html", **_context("webhooks"))
+
+
+def _bare() -> str:
+    wrong = {"email": "That is no e-mail address.", "password": "At least 12 characters, please."}
+    return render_template("login.html", errors=wrong if "wrong" in request.args else {}, flashes=[])
+
+
+def _acted() -> str:
+    """Answers what was sent."""
+    return render_template("acted.html", sent=sorted(request.form.items()), flashes=[])
+
+
+@contextmanager
+def running(port: int = 0) -> Iterator[str]:
+    """Serve it in a thread; gives its address."""
+    server = make_server("127.0.0.1", port, create_app(), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+if __name__ == "__main__":
+    with running(int(sys.argv[1]) if len(sys.argv) > 1 else 8090) as address:
+        print(f"{address}/styleguide (also /empty, /bare, /bare?wrong=1); Ctrl-C ends it")  # noqa: T201
+        threading.Event().wait()
