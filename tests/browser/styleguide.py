@@ -11,18 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 from flask import Blueprint, Flask, Response, render_template, request
+from flute.v1.annotations_pb2 import ROLE_OWNER
+from flute.v1.person_service_pb2 import Me, Membership
 from jinja2 import ChoiceLoader, FileSystemLoader
 from werkzeug.serving import make_server
 
 from web.dashboard import assets, nav, show
-
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
+from web.dashboard.guard import POLICY
 
 
 def create_app() -> Flask:
@@ -57,11 +54,14 @@ def _pages() -> Blueprint:
 
 
 def _context(section: str) -> dict[str, object]:
-    accounts = [SimpleNamespace(id="1", name="Acme"), SimpleNamespace(id="2", name="Globex")]
-    me = SimpleNamespace(
-        email="ada@acme.example", name="Ada Lovelace", role="owner", account_name="Acme", accounts=accounts
+    memberships = [
+        Membership(account_id="1", account_name="Acme"),
+        Membership(account_id="2", account_name="Globex"),
+    ]
+    me = Me(
+        name="Ada Lovelace", email="ada@acme.example", operator=True, role=ROLE_OWNER, memberships=memberships
     )
-    me.operator = True
+    me.account_id, me.account_name = "1", "Acme"
     return {"me": me, "nav": section, "flashes": [("good", "Saved.")]}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Flask
 
 from web.config import WebConfig
-from web.dashboard import guard
+from web.dashboard import assets, guard, show
 
 dashboard = Blueprint("dashboard", __name__, template_folder="templates")
 
@@ -13,6 +13,8 @@ from web.dashboard import pages  # noqa: E402, F401 (they register on the bluepr
 
 
 def register(app: Flask, config: WebConfig) -> None:
-    """Add the pages to the app, with their sessions and their protection."""
+    """Add the pages to the app, with their sessions, their protection and their look."""
     guard.register(app, dashboard, config)
+    assets.register(app)
+    show.register(app)
     app.register_blueprint(dashboard)

@@ -40,10 +40,18 @@ MORE = (
     Section("system", "System", "activity", operators_only=True),
 )
 
+# Behind the person's name, above logging out.
+PERSON = (Section("settings", "Your settings", "user"),)
+
 
 def sections(operator: bool) -> list[list[Section]]:
     """Both groups, without what this person may not see and what does not exist (yet)."""
     return [list(_visible(group, operator)) for group in (MAIN, MORE)]
+
+
+def person_sections() -> list[Section]:
+    """What concerns the person, whatever the account."""
+    return list(_visible(PERSON, operator=False))
 
 
 def _visible(group: tuple[Section, ...], operator: bool) -> Iterator[Section]:

@@ -18,6 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from markupsafe import Markup, escape
 
 from web.dashboard import nav
+from web.dashboard.me import role_name
 
 # A state in one word -> the tone that it is shown in. A word that is not here is shown in the neutral tone.
 TONES: Mapping[str, str] = {
@@ -42,7 +43,9 @@ def register(app: Flask) -> None:
     said = (number, compact, percent, duration, moment, plural, tone, sentence)
     for function in (*said, attributes, from_seconds, points, shares):
         app.add_template_filter(function, function.__name__)
+    app.add_template_filter(role_name, "role")
     app.add_template_global(nav.sections, "sections")
+    app.add_template_global(nav.person_sections, "person_sections")
     app.add_template_global(chart_data, "chart_data")
 
 
