@@ -11,6 +11,7 @@ from flute_server.models import (
     Account,
     Alert,
     ApiKey,
+    Drill,
     Environment,
     ProviderAccount,
     Route,
@@ -20,14 +21,17 @@ from flute_server.models import (
 )
 
 Row = TypeVar(
-    "Row", Account, Alert, ApiKey, Environment, ProviderAccount, Route, Suppression, WebhookEndpoint
+    "Row", Account, Alert, ApiKey, Drill, Environment, ProviderAccount, Route, Suppression, WebhookEndpoint
 )
-Owned = Account | Alert | ApiKey | Environment | ProviderAccount | Route | Suppression | WebhookEndpoint
+Owned = (
+    Account | Alert | ApiKey | Drill | Environment | ProviderAccount | Route | Suppression | WebhookEndpoint
+)
 
 _KINDS = {
     Account: "account",
     Alert: "alert",
     ApiKey: "API key",
+    Drill: "drill",
     Environment: "environment",
     ProviderAccount: "provider account",
     Route: "route",

@@ -18,6 +18,7 @@ from flute_server.models import (
     Alert,
     ApiKey,
     AuditEntry,
+    Drill,
     Environment,
     ProviderAccount,
     Suppression,
@@ -29,7 +30,16 @@ DEFAULT_PAGE = 100
 LARGEST_PAGE = 1000
 
 Row = TypeVar(
-    "Row", Account, Alert, ApiKey, AuditEntry, Environment, ProviderAccount, Suppression, WebhookEndpoint
+    "Row",
+    Account,
+    Alert,
+    ApiKey,
+    AuditEntry,
+    Drill,
+    Environment,
+    ProviderAccount,
+    Suppression,
+    WebhookEndpoint,
 )
 
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "provider-account": ("provider_accounts", "provider_account", "Credentials at a provider."),
     "environment": ("environments", "environment", "FROM domains and their settings."),
     "route": ("routes", "route", "The order in which an environment tries its providers."),
+    "drill": ("drills", "drill", "Pretend that a provider is down: start, end, report."),
     "suppression": ("suppressions", "suppression", "Addresses that get no mail: add, list, import."),
     "audit": ("audit", "audit", "Who changed what."),
     "alert": ("alerts", "alert", "What waits for a person: list, resolve."),

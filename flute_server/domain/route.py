@@ -10,6 +10,7 @@ from itertools import groupby
 from uuid import UUID
 
 from flute_server.domain.breaker import Breaker, BreakerState
+from flute_server.domain.drill import Drill
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Candidate:
 
     tried: this round already; objections: what it cannot carry; authenticated: signs for the FROM domain, if
     this mail needs that; breaker: the account's; troubles: its breakers at those of the recipients' domains
-    where it is not well.
+    where it is not well; drill: one that concerns this mail.
     """
 
     account: UUID
@@ -31,6 +32,7 @@ class Candidate:
     breaker: Breaker = field(default_factory=Breaker)
     troubles: Mapping[str, Breaker] = field(default_factory=dict)
     objections: tuple[str, ...] = ()
+    drill: Drill | None = None
 
 
 class Use(StrEnum):
@@ -49,7 +51,7 @@ class Judged:
     """A candidate with the verdict on it.
 
     probes: the breakers whose probe must be won first, by domain, empty for the account's own; reopens: when
-    it may serve again, if that is known.
+    it may serve again, if that is known; but_for_drill: how it could be used if no drill forbade it.
     """
 
     candidate: Candidate
@@ -57,6 +59,7 @@ class Judged:
     reason: str
     probes: tuple[str, ...] = ()
     reopens: datetime | None = None
+    but_for_drill: Use | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,14 @@ class Wait:
 
 def judge(candidate: Candidate, now: datetime) -> Judged:
     """Whether this route can take the mail now, and the reason in words."""
+    judged = _judge(candidate, now)
+    drill = candidate.drill
+    if drill is None or drill.until <= now or judged.use not in _USABLE:
+        return judged
+    return Judged(candidate, Use.LATER, drill.words(now), reopens=drill.until, but_for_drill=judged.use)
+
+
+def _judge(candidate: Candidate, now: datetime) -> Judged:
     if unfit := _unfit(candidate):
         return unfit
     findings = [_at_account(candidate, now)]
@@ -81,6 +92,7 @@ def judge(candidate: Candidate, now: datetime) -> Judged:
     return replace(gravest, probes=probes, reopens=reopens)
 
 
+_USABLE = frozenset({Use.YES, Use.PROBE, Use.LAST_RESORT})
 _GRAVITY = {use: rank for rank, use in enumerate((Use.YES, Use.PROBE, Use.LAST_RESORT, Use.LATER))}
 
 
@@ -160,6 +172,19 @@ def usable(judged: Sequence[Judged]) -> list[Judged]:
     """Those to take the first of that can be had: a probe must be won, and a cap must have room."""
     good = [item for item in judged if item.use in {Use.YES, Use.PROBE}]
     return good + [item for item in judged if item.use is Use.LAST_RESORT]
+
+
+def diverted(judged: Sequence[Judged], chosen: UUID | None) -> UUID | None:
+    """The drill but for which the mail would have gone through another account than the chosen one.
+
+    chosen: None while none can take it.
+    """
+    for item in usable([replace(item, use=item.but_for_drill or item.use) for item in judged]):
+        if item.candidate.account == chosen:
+            return None
+        if item.but_for_drill and item.candidate.drill:
+            return item.candidate.drill.id
+    return None
 
 
 def _by_lot(group: list[Candidate], draw: float) -> Iterator[Candidate]:

@@ -3,6 +3,7 @@
 from flute_server.models.account import Account, Member, Role, Session, User
 from flute_server.models.audit import AuditEntry
 from flute_server.models.base import AUTOCOMMIT, autocommit, db
+from flute_server.models.drill import Diversion, Drill
 from flute_server.models.email import Attachment, Attempt, Email, Event, IdempotencyKey, Ledger, Recipient
 from flute_server.models.environment import (
     AmbiguityPolicy,
@@ -39,6 +40,8 @@ __all__ = [
     "Delay",
     "DelayPolicy",
     "Dimension",
+    "Diversion",
+    "Drill",
     "Email",
     "Environment",
     "Event",

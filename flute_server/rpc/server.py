@@ -18,6 +18,8 @@ from flute.v1 import (
     api_key_service_pb2_grpc,
     audit_service_pb2,
     audit_service_pb2_grpc,
+    drill_service_pb2,
+    drill_service_pb2_grpc,
     email_service_pb2,
     email_service_pb2_grpc,
     environment_service_pb2,
@@ -44,6 +46,7 @@ from flute_server.rpc.accounts import AccountServicer
 from flute_server.rpc.alerts import AlertServicer
 from flute_server.rpc.api_keys import ApiKeyServicer
 from flute_server.rpc.audit import AuditServicer
+from flute_server.rpc.drills import DrillServicer
 from flute_server.rpc.emails import EmailServicer
 from flute_server.rpc.environments import EnvironmentServicer
 from flute_server.rpc.event_stream import Streams
@@ -63,6 +66,7 @@ SERVICES = (
     alert_service_pb2,
     api_key_service_pb2,
     audit_service_pb2,
+    drill_service_pb2,
     email_service_pb2,
     environment_service_pb2,
     event_service_pb2,
@@ -108,6 +112,7 @@ def build(config: Config, stop: threading.Event) -> tuple[grpc.Server, health.He
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(), server)
     alert_service_pb2_grpc.add_AlertServiceServicer_to_server(AlertServicer(), server)
     api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyServicer(), server)
+    drill_service_pb2_grpc.add_DrillServiceServicer_to_server(DrillServicer(), server)
     email_service_pb2_grpc.add_EmailServiceServicer_to_server(EmailServicer(config), server)
     environment_service_pb2_grpc.add_EnvironmentServiceServicer_to_server(EnvironmentServicer(), server)
     streams = Streams(config, app, stop)

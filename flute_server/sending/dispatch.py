@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from flute_server.domain import route
+from flute_server.domain.drill import Drill
 from flute_server.domain.message import Handoff
 from flute_server.domain.route import Judged, Use, Wait
 from flute_server.domain.settlement import backoff
@@ -122,6 +123,8 @@ class Dispatcher:
                 "simulated": _is_played(task, chosen.provider),
             }
         )
+        if not task.test and (drill_id := route.diverted(choice.judged, chosen.account_id)):
+            writes.divert(drill_id, (pending.row_id for pending in group))
         writes.entries += [{"attempt_id": attempt_id, "recipient_id": pending.row_id} for pending in group]
         handoff = handoff_of(task, group, str(attempt_id))
         if choice.policy.one_click_unsubscribe:
@@ -158,12 +161,15 @@ def judge(
 ) -> Judgement:
     """Every route in order with the verdict on it; only read, nothing is taken. draw: see route.plan."""
     handoff = handoff_of(task, group, "")
-    candidates = [_candidate(item, handoff, group, connections) for item in routing.routes]
+    candidates = [
+        _candidate(item, handoff, group, connections, _drill(item, task, routing, now))
+        for item in routing.routes
+    ]
     return route.plan(candidates, now, draw)
 
 
 def _candidate(
-    item: RouteNow, handoff: Handoff, group: list[Pending], connections: Connections
+    item: RouteNow, handoff: Handoff, group: list[Pending], connections: Connections, drill: Drill | None
 ) -> route.Candidate:
     one = group[0]  # the others have the same history and needs
     refused = one.for_good.get(item.account_id)
@@ -179,7 +185,15 @@ def _candidate(
         breaker=item.health,
         troubles={name: health for name, health in item.domain_health.items() if name in domains},
         objections=(refused,) if refused else connection_of(item, connections).objections(handoff),
+        drill=drill,
     )
+
+
+def _drill(item: RouteNow, task: Task, routing: Routing, now: datetime) -> Drill | None:
+    """The drill that this mail has to heed. At its last try there is none: no mail is lost to a drill."""
+    if item.drill is None or _time_is_up(task, routing, now):
+        return None
+    return item.drill if item.drill.concerns(task.email_id) else None
 
 
 def _taken(chosen: RouteNow, item: Judged, mails: int, now: datetime) -> Judged | None:
@@ -196,7 +210,7 @@ def _taken(chosen: RouteNow, item: Judged, mails: int, now: datetime) -> Judged 
 
 def release(task: Task, routing: Routing, writes: Writes) -> None:
     """Let go of a task: until its next round, until its held recipients are decided upon, or for good."""
-    if _time_is_up(task, routing, writes):
+    if _time_is_up(task, routing, writes.now):
         _give_up(task, writes)
     times = [task.held_until] if task.held_until else []
     round_ = task.round
@@ -208,8 +222,8 @@ def release(task: Task, routing: Routing, writes: Writes) -> None:
     writes.look_again(task.email_id, min(times, default=None), round_)
 
 
-def _time_is_up(task: Task, routing: Routing, writes: Writes) -> bool:
-    return writes.now >= task.start_time + routing.policy.give_up_after
+def _time_is_up(task: Task, routing: Routing, now: datetime) -> bool:
+    return now >= task.start_time + routing.policy.give_up_after
 
 
 def _give_up(task: Task, writes: Writes) -> None:
@@ -234,7 +248,7 @@ def _rested(task: Task, now: datetime) -> datetime:
 def _postpone(task: Task, group: list[Pending], judged: Judgement, routing: Routing, writes: Writes) -> None:
     """No route can take these recipients now: they wait for the next round, or their time is up."""
     story = "; ".join(f"{item.candidate.name}: {item.reason}" for item in judged) or "it has no route"
-    give_up = _time_is_up(task, routing, writes)
+    give_up = _time_is_up(task, routing, writes.now)
     if give_up or route.hopeless(judged):
         why = "gave up" if give_up else "no provider of this environment can ever carry this mail"
         for pending in group:
@@ -242,6 +256,8 @@ def _postpone(task: Task, group: list[Pending], judged: Judgement, routing: Rout
             writes.move(pending.row_id, State.FAILED)
             del task.pending[pending.row_id]
         return
+    if not task.test and (drill_id := route.diverted(judged, None)):
+        writes.divert(drill_id, (pending.row_id for pending in group))
     wait = route.wait(judged, _rested(task, writes.now))
     if _is_news(task, group, wait):
         text = f"no provider can take it now ({story}); trying again later"

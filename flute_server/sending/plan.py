@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
-from flute_server.domain import route
+from flute_server.domain import drill, route
 from flute_server.domain.capability import Capabilities, losses
 from flute_server.domain.message import Handoff, Message, Recipient, RecipientKind
 from flute_server.domain.route import Judged, Use
@@ -87,7 +87,8 @@ def plan(sender: Sender, draft: Draft, connections: Connections, links: Links) -
     addressed = [address.email for address in (*message.to, *message.cc, *message.bcc)]
     on_list = suppress.listed(sender.account_id, addressed)
     task = _task(sender, message, set(on_list), now)
-    desk = _Desk(task, load([task])[sender.environment_id], connections, links, now)
+    routing = load([task])[sender.environment_id]
+    desk = _Desk(task, _without_lots(routing), _lots(routing, now), connections, links, now)
     groups = tuple(desk.planned(group) for group in task.groups(desk.routing.troubled))
     suppressed = tuple((email, on_list[email.lower()]) for email in addressed if email.lower() in on_list)
     warnings = (*_conditions(sender, draft, now), *_dead_ends(groups), *_troubles(groups))
@@ -116,10 +117,11 @@ def _task(sender: Sender, message: Message, suppressed: set[str], now: datetime)
 
 @dataclass(frozen=True, slots=True)
 class _Desk:
-    """What judging a group of recipients takes."""
+    """What judging a group of recipients takes. lots: what drills do to a part of the mail, by account."""
 
     task: Task
     routing: Routing
+    lots: Mapping[uuid.UUID, str]
     connections: Connections
     links: Links
     now: datetime
@@ -140,7 +142,7 @@ class _Desk:
                 chosen=item is chosen,
                 usable=item.use in _NOW,
                 ill=item.use in _ILL and not item.candidate.disabled,
-                reason=str(words["reason"]) + _lot(item, seen),
+                reason=str(words["reason"]) + _lot(item, seen) + self.lots.get(item.candidate.account, ""),
                 losses=tuple(self._losses(routes[item.candidate.account], handoff)),
             )
             for item, words in zip(order, told, strict=True)
@@ -154,6 +156,23 @@ class _Desk:
         wanted = self.routing.policy.one_click_unsubscribe
         if wanted and self.links.added(handoff, _ALL) != self.links.added(handoff, capabilities):
             yield "the mail goes without its link to unsubscribe, a header that the provider does not carry"
+
+
+def _without_lots(routing: Routing) -> Routing:
+    """Without the drills that concern a part of the mail: nobody can tell whether this one."""
+    routes = [
+        replace(item, drill=None) if item.drill and item.drill.share < drill.ALL else item
+        for item in routing.routes
+    ]
+    return Routing(routing.policy, routes)
+
+
+def _lots(routing: Routing, now: datetime) -> dict[uuid.UUID, str]:
+    return {
+        item.account_id: f"; {item.drill.share} of 100 mails pass it over, by a {item.drill.words(now)}"
+        for item in routing.routes
+        if item.drill and item.drill.share < drill.ALL
+    }
 
 
 def _capped(item: Judged, route_: RouteNow, mails: int, now: datetime) -> Judged:

@@ -9,11 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import DateTime, Text, bindparam, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_once
 
 from flute_server.domain.outcome import Fate, Outcome, Reply
 from flute_server.domain.state import EventType, State
 from flute_server.domain.verdict import Action
-from flute_server.models import Attempt, Email, Event, Ledger, Recipient, db
+from flute_server.models import Attempt, Diversion, Email, Event, Ledger, Recipient, db
 
 # What a provider says is kept for people to read, not as an archive.
 MAX_TEXT = 2000
@@ -60,6 +61,7 @@ _SET_DUE = (
         round=bindparam("round"),
     )
 )
+_DIVERT = insert_once(Diversion).on_conflict_do_nothing()
 _HURRY = update(Email).where(Email.id == bindparam("key")).values(due_time=func.now())
 
 
@@ -77,6 +79,7 @@ class Writes:
     events: list[Row] = field(default_factory=list)
     due: dict[uuid.UUID, Row] = field(default_factory=dict)
     hurried: list[Row] = field(default_factory=list)
+    diversions: list[Row] = field(default_factory=list)
 
     def close(self, attempt_id: uuid.UUID) -> None:
         self.closed_attempts.append({"key": attempt_id, "end_time": self.now})
@@ -150,6 +153,10 @@ class Writes:
         """Make the email due at once."""
         self.hurried.append({"key": email_id})
 
+    def divert(self, drill_id: uuid.UUID, recipient_ids: Iterable[int]) -> None:
+        """Note for the drill's report that but for the drill, these would have gone another way."""
+        self.diversions += [{"drill_id": drill_id, "recipient_id": id_} for id_ in recipient_ids]
+
     def flush(self) -> None:
         """Write everything into the session's transaction, and begin with empty lists."""
         self._place_events()
@@ -165,12 +172,13 @@ class Writes:
             (insert(Attempt), self.attempts),
             (insert(Ledger), self.entries),
             (insert(Event), self.events),
+            (_DIVERT, self.diversions),
         ):
             if rows:
                 connection.execute(statement, rows)
         for rows in (self.attempts, self.entries, self.closed_attempts, self.closed_entries, self.learned):
             rows.clear()
-        for rows in (self.moves, self.events, self.hurried):
+        for rows in (self.moves, self.events, self.hurried, self.diversions):
             rows.clear()
         self.due.clear()
 

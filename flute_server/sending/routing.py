@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select, update
 
 from flute_server.domain import breaker as transitions
 from flute_server.domain.breaker import ACCOUNT, DOMAIN, BreakerState
+from flute_server.domain.drill import Drill
 from flute_server.models import AmbiguityPolicy, Breaker, Environment, ProviderAccount, Route, db
+from flute_server.models import Drill as DrillRow
 from flute_server.sending.task import Policy, Task
 
 Health = transitions.Breaker
@@ -24,7 +26,8 @@ WHOLE = ""
 class RouteNow:
     """A route with its account and the account's health.
 
-    domain_health: only the receiving domains of the mail at hand at which the account is not well.
+    domain_health: only the receiving domains of the mail at hand at which the account is not well. drill: the
+    one that runs in this environment.
     """
 
     id: uuid.UUID
@@ -41,6 +44,7 @@ class RouteNow:
     authenticated: bool = False
     health: Health = field(default_factory=Health)
     domain_health: Mapping[str, Health] = field(default_factory=dict)
+    drill: Drill | None = None
 
 
 @dataclass(slots=True)
@@ -56,6 +60,12 @@ class Routing:
         return {domain for route in self.routes for domain in route.domain_health}
 
 
+# Of each account one at most: see drills.create.
+_RUNNING = and_(
+    DrillRow.provider_account_id == Route.provider_account_id,
+    DrillRow.end_time > func.now(),
+    or_(DrillRow.environment_id.is_(None), DrillRow.environment_id == Environment.id),
+)
 _QUERY = (
     select(
         Environment.id.label("environment_id"),
@@ -75,9 +85,13 @@ _QUERY = (
         ProviderAccount.provider,
         ProviderAccount.name,
         ProviderAccount.credentials,
+        DrillRow.id.label("drill_id"),
+        DrillRow.end_time.label("drill_end"),
+        DrillRow.share.label("drill_share"),
     )
     .join(Route, Route.environment_id == Environment.id, isouter=True)
     .join(ProviderAccount, ProviderAccount.id == Route.provider_account_id, isouter=True)
+    .join(DrillRow, _RUNNING, isouter=True)
 )
 
 
@@ -88,6 +102,13 @@ def load(tasks: Iterable[Task]) -> dict[uuid.UUID, Routing]:
     for task in tasks:
         environment_ids.add(task.environment_id)
         domains.update(pending.recipient.address.domain for pending in task.pending.values())
+    return of_environments(environment_ids, domains)
+
+
+def of_environments(
+    environment_ids: Iterable[uuid.UUID], domains: Iterable[str] = ()
+) -> dict[uuid.UUID, Routing]:
+    """The routing of each environment, with the health at these receiving domains."""
     rows = db.session.execute(_QUERY.where(Environment.id.in_(environment_ids))).all()
     healths = _healths({row.account_id for row in rows if row.account_id}, domains)
     found: dict[uuid.UUID, Routing] = {}
@@ -123,10 +144,11 @@ def _route(row: Row[*tuple[Any, ...]], healths: Mapping[str, Health]) -> RouteNo
         authenticated=row.authenticated,
         health=healths.get(WHOLE, Health()),
         domain_health={domain: health for domain, health in healths.items() if domain != WHOLE},
+        drill=Drill(row.drill_id, row.drill_end, row.drill_share) if row.drill_id else None,
     )
 
 
-def _healths(account_ids: set[uuid.UUID], domains: set[str]) -> dict[uuid.UUID, dict[str, Health]]:
+def _healths(account_ids: set[uuid.UUID], domains: Iterable[str]) -> dict[uuid.UUID, dict[str, Health]]:
     """What is not as it should be: by account, then by domain."""
     if not account_ids:
         return {}

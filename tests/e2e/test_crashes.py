@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from flute.v1.drill_service_pb2 import CreateDrillRequest, GetDrillRequest
+from google.protobuf.duration_pb2 import Duration
 from redis import Redis
 
 from flute_server.local.embedded import Services
@@ -92,6 +94,30 @@ def test_mail_is_accepted_and_sent_while_the_server_comes_and_goes(own_stack: St
     own_stack.start_server()
     until(lambda: tenant.post().status_code == 202, "accepts again")
     tenant.wait(before, "sent")
+
+
+def test_a_drill_ends_by_itself_whatever_dies_meanwhile(own_stack: Stack) -> None:
+    tenant = own_stack.tenant()
+    client, worker = own_stack.client, own_stack.add_worker()
+    request = CreateDrillRequest(
+        provider_account_id=tenant.provider_accounts["sendgrid"], duration=Duration(seconds=600)
+    )
+    drill = client.call(client.drills.CreateDrill, request)
+    own_stack.sandbox.set_mode("postmark", "hang")
+    id_ = tenant.send()
+    until(lambda: attempt_began(tenant, id_), "the mail goes to the standby")
+    worker.kill()
+    own_stack.server.kill()
+    with psycopg.connect(own_stack.services.database_url, autocommit=True) as database:
+        database.execute("UPDATE drill SET end_time = now()")  # what time would do
+    end_leases(own_stack)
+    own_stack.start_server()
+    own_stack.add_worker()
+    tenant.wait(id_, "sent")
+    assert "sendgrid" in tenant.inbox(id_)
+    told = client.call(client.drills.GetDrill, GetDrillRequest(id=drill.id))
+    assert not told.running
+    assert (told.report.recipients, told.report.returned) == (1, 1)
 
 
 def test_a_stopped_worker_ends_its_calls_and_writes_them_down(own_stack: Stack) -> None:

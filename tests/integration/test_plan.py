@@ -108,6 +108,15 @@ def can(world: World, **given: Any) -> None:
     provider.capabilities = capabilities  # type: ignore[misc]  # one class plays several providers
 
 
+def drill(world: World) -> None:
+    world._do(
+        "INSERT INTO drill (id, account_id, provider_account_id, share, duration_s, end_time)"
+        " VALUES (gen_random_uuid(), :tenant, :id, 100, 3600, now() + interval '1 hour')",
+        tenant=world.place.tenant_id,
+        id=world.place.accounts[0],
+    )
+
+
 def all_out(world: World) -> None:
     for account in world.place.accounts:
         values = {"account": account, "domain": "", "state": "open", "failures": 3, "pause": None}
@@ -129,6 +138,7 @@ STATES: dict[str, tuple[Callable[[World], None], str | None]] = {
     "a header not carried": (lambda world: can(world, forbidden_headers=frozenset({"x-note"})), "p1"),
     "at its cap a day": (lambda world: cap(world, "max_per_day"), "p1"),
     "at its cap a second": (lambda world: cap(world, "max_per_second"), "p1"),
+    "in a drill": (drill, "p1"),
     "nobody": (all_out, None),
 }
 

@@ -40,7 +40,7 @@ def test_words_of_others_cannot_steer_the_terminal():
 
 @pytest.mark.parametrize("name", ["up", "server", "web", "worker", "migrate", "sandbox", "doctor", "account",
     "provider", "provider-account", "environment", "route", "key", "send", "email", "bounces", "suppression",
-    "alert", "classify"])  # fmt: skip
+    "alert", "classify", "drill"])  # fmt: skip
 def test_every_command_explains_itself(name: str):
     assert name in CliRunner().invoke(main, ["--help"]).output
     shown = CliRunner().invoke(main, [name, "--help"])
