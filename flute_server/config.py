@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ class Config:
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 30.0
     log_level: str = "INFO"
+    dns_server: str = ""  # HOST:PORT, an IP address; empty: those of the system
     public_url: str = ""  # where recipients reach web, without a slash at the end; empty: not known
 
     @classmethod
@@ -48,6 +50,7 @@ class Config:
             connect_timeout_s=_seconds(env, "FLUTE_CONNECT_TIMEOUT", cls.connect_timeout_s),
             read_timeout_s=_seconds(env, "FLUTE_READ_TIMEOUT", cls.read_timeout_s),
             log_level=env.get("FLUTE_LOG_LEVEL", cls.log_level).upper(),
+            dns_server=_ip_address(env, "FLUTE_DNS_SERVER"),
             public_url=_url(env, "FLUTE_PUBLIC_URL"),
         )
 
@@ -82,6 +85,22 @@ def _switch(env: Mapping[str, str], name: str) -> bool:
     if value not in {"", "0", "1", "false", "true"}:
         raise ConfigError(f"{name} must be 0 or 1, not {value!r}")
     return value in {"1", "true"}
+
+
+def _ip_address(env: Mapping[str, str], name: str) -> str:
+    """1.2.3.4, 1.2.3.4:53, ::1 or [::1]:53; with the port in the end."""
+    value = env.get(name, "").strip()
+    if not value:
+        return ""
+    found = re.fullmatch(r"(?:\[([0-9a-f:]+)\]|([0-9.]+))(?::(\d{1,5}))?|([0-9a-f:]+)", value.lower())
+    try:
+        host = ipaddress.ip_address((found[1] or found[2] or found[4]) if found else value)
+        port = int((found and found[3]) or 53)
+    except ValueError as error:
+        raise ConfigError(f"{name} must be an IP address such as 127.0.0.1:53, not {value!r}") from error
+    if not 0 < port < 65536:
+        raise ConfigError(f"{name} names a port that there is not: {value!r}")
+    return f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"
 
 
 def _url(env: Mapping[str, str], name: str) -> str:

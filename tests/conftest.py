@@ -9,6 +9,7 @@ import pytest
 from flute_server import sandbox as sandboxes
 from flute_server.local.embedded import Services, temporary
 from flute_server.sandbox import Sandbox
+from tests.name_server import NameServer, running_name_server
 from tests.stack import Stack, running
 
 
@@ -33,10 +34,27 @@ def sandbox(running_sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.fixture(scope="session")
+def running_names() -> Iterator[NameServer]:
+    with running_name_server() as started:
+        yield started
+
+
+@pytest.fixture
+def names(running_names: NameServer) -> NameServer:
+    """The DNS that the stack asks, knowing nothing yet."""
+    running_names.reset()
+    return running_names
+
+
+@pytest.fixture(scope="session")
 def running_stack(
-    services: Services, running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+    services: Services,
+    running_sandbox: Sandbox,
+    running_names: NameServer,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
-    with running(services, running_sandbox, tmp_path_factory.mktemp("stack")) as stack:
+    folder, dns = tmp_path_factory.mktemp("stack"), running_names.address
+    with running(services, running_sandbox, folder, FLUTE_DNS_SERVER=dns) as stack:
         yield stack
 
 

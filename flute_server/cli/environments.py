@@ -22,6 +22,7 @@ from flute_server.cli.common import (
     span_words,
     when,
 )
+from flute_server.cli.domain_checks import check
 from flute_server.cli.rates import rate_limit, rate_options, rate_words
 from flute_server.local.client import Client
 
@@ -69,6 +70,9 @@ def _settings(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.group()
 def environment() -> None:
     """FROM domains, each with routes, keys and settings of its own."""
+
+
+environment.add_command(check)
 
 
 @environment.command()

@@ -12,6 +12,7 @@ from flute.v1.account_service_pb2_grpc import AccountServiceStub
 from flute.v1.alert_service_pb2_grpc import AlertServiceStub
 from flute.v1.api_key_service_pb2_grpc import ApiKeyServiceStub
 from flute.v1.audit_service_pb2_grpc import AuditServiceStub
+from flute.v1.domain_check_service_pb2_grpc import DomainCheckServiceStub
 from flute.v1.drill_service_pb2_grpc import DrillServiceStub
 from flute.v1.email_service_pb2_grpc import EmailServiceStub
 from flute.v1.environment_service_pb2_grpc import EnvironmentServiceStub
@@ -54,6 +55,7 @@ class Client:
         self.alerts = AlertServiceStub(self._channel)
         self.api_keys = ApiKeyServiceStub(self._channel)
         self.audit = AuditServiceStub(self._channel)
+        self.domain_checks = DomainCheckServiceStub(self._channel)
         self.drills = DrillServiceStub(self._channel)
         self.emails = EmailServiceStub(self._channel)
         self.environments = EnvironmentServiceStub(self._channel)

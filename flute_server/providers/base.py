@@ -12,6 +12,7 @@ from flute_server.domain.capability import Capabilities, objections
 from flute_server.domain.event import ProviderEvent
 from flute_server.domain.message import Handoff
 from flute_server.domain.outcome import SendResult
+from flute_server.providers.authentication import is_label
 
 # Longer than any mail is of interest, and short enough to be added to a time.
 NEVER = timedelta(days=36_500)
@@ -28,6 +29,22 @@ class Field:
     default: str = ""
     help: str = ""
     choices: tuple[str, ...] = ()
+
+
+# What DNS is asked about the account, in fields that are no secrets.
+_LABELS = frozenset({"dkim_selector", "return_path"})
+
+
+def dkim_field(example: str) -> Field:
+    """Where the key is with which the provider signs for the FROM domain, if only it knows."""
+    help_ = f"Only for the check of the domain's records: what stands before ._domainkey, such as {example}."
+    return Field("dkim_selector", "DKIM selector", required=False, help=help_)
+
+
+def return_path_field(example: str) -> Field:
+    """The host below the FROM domain that bounces return to, if only the provider knows."""
+    help_ = f"Only for the check of the domain's records: what stands before the domain, such as {example}."
+    return Field("return_path", "Return path", required=False, help=help_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +201,8 @@ def _value(field: Field, given: str, provider: str) -> str:
         raise CredentialError(field.name, f"{provider} needs {field.name} ({field.label})")
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in value):
         raise CredentialError(field.name, f"{field.name} holds a control character")
+    if field.name in _LABELS and value and not is_label(value):
+        raise CredentialError(field.name, f"{field.name} is the part of a host name before the domain")
     if field.choices and value not in field.choices:
         raise CredentialError(field.name, f"{field.name} is one of {', '.join(field.choices)}")
     return value

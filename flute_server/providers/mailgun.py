@@ -18,7 +18,14 @@ from flute_server.domain.message import Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
 from flute_server.providers import lookups, mailgun_events
 from flute_server.providers.addressing import addressees, ascii_email, mailbox, mailboxes, named_recipients
-from flute_server.providers.base import CredentialError, Field, LookUp, Trace, WebhookRequest
+from flute_server.providers.base import (
+    CredentialError,
+    Field,
+    LookUp,
+    Trace,
+    WebhookRequest,
+    dkim_field,
+)
 from flute_server.providers.failures import SERVER_ERRORS, Fault, Rule
 from flute_server.providers.http import (
     RESERVED_HEADERS,
@@ -50,6 +57,7 @@ class Mailgun(HttpProvider):
         Field("domain", "Sending domain", help="As it stands in Mailgun, for example mg.example.org."),
         base_url_field(default_base_url, "EU: https://api.eu.mailgun.net/v3."),
         mailgun_events.KEY_FIELD,
+        dkim_field("mx"),
     )
     capabilities = Capabilities(
         max_bytes=25 * 1024 * 1024,

@@ -13,7 +13,7 @@ from flute_server.domain.message import Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
 from flute_server.providers import lookups, postmark_events
 from flute_server.providers.addressing import addressees, ascii_email, mailbox, mailboxes, named_recipients
-from flute_server.providers.base import Field, LookUp, Trace, WebhookRequest
+from flute_server.providers.base import Field, LookUp, Trace, WebhookRequest, dkim_field, return_path_field
 from flute_server.providers.failures import SERVER_ERRORS, Fault, Rule, codes
 from flute_server.providers.http import (
     RESERVED_HEADERS,
@@ -51,6 +51,8 @@ class Postmark(HttpProvider):
         ),
         base_url_field(default_base_url),
         *basic_fields("Postmark"),
+        dkim_field("20260131pm"),
+        return_path_field("pm-bounces"),
     )
     capabilities = Capabilities(
         max_bytes=10 * 1024 * 1024,

@@ -15,7 +15,7 @@ from flute_server.domain.message import Address, Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
 from flute_server.providers import sendgrid_events
 from flute_server.providers.addressing import Addressees, addressees, ascii_email, named_recipients, quoted
-from flute_server.providers.base import Field, WebhookRequest
+from flute_server.providers.base import Field, WebhookRequest, dkim_field, return_path_field
 from flute_server.providers.failures import SERVER_ERRORS, Fault, Rule
 from flute_server.providers.http import (
     LONGEST_WAIT_S,
@@ -43,6 +43,8 @@ class SendGrid(HttpProvider):
         Field("api_key", "API key", secret=True, help="Needs the right Mail Send; begins with SG."),
         base_url_field(default_base_url, "EU subusers: https://api.eu.sendgrid.com/v3."),
         sendgrid_events.KEY_FIELD,
+        return_path_field("em1234"),
+        dkim_field("s1"),
     )
     capabilities = Capabilities(
         max_bytes=30 * 1024 * 1024,

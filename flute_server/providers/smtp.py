@@ -14,7 +14,14 @@ from flute_server.domain.message import Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
 from flute_server.providers import mime
 from flute_server.providers.addressing import ascii_email
-from flute_server.providers.base import CredentialCheck, CredentialError, Field, Network, Provider
+from flute_server.providers.base import (
+    CredentialCheck,
+    CredentialError,
+    Field,
+    Network,
+    Provider,
+    dkim_field,
+)
 from flute_server.providers.failures import Fault, Rule, codes, judge, rule_for
 from flute_server.providers.redaction import clip, redactor
 from flute_server.providers.smtp_session import Broken, Envelope, Refused, Server, Session, SmtpReply
@@ -114,6 +121,7 @@ class Smtp(Provider):
             help="A domain whose MX leads to `flute bounces`, best one below the FROM domain (for SPF and "
             "DMARC). Empty: bounces go to the sender, and Flute does not see them.",
         ),
+        dkim_field("default"),
     )
     capabilities = Capabilities(
         max_bytes=50 * 1024 * 1024,  # the server's own SIZE is asked when connected

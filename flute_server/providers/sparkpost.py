@@ -12,7 +12,7 @@ from flute_server.domain.message import Address, Attachment, Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
 from flute_server.providers import lookups, sparkpost_events
 from flute_server.providers.addressing import ascii_email, mailboxes, named_recipients
-from flute_server.providers.base import Field, LookUp, Trace, WebhookRequest
+from flute_server.providers.base import Field, LookUp, Trace, WebhookRequest, dkim_field, return_path_field
 from flute_server.providers.failures import SERVER_ERRORS, Fault, Rule, codes
 from flute_server.providers.http import (
     RESERVED_HEADERS,
@@ -48,6 +48,8 @@ class SparkPost(HttpProvider):
         ),
         base_url_field(default_base_url, "EU: https://api.eu.sparkpost.com/api/v1."),
         *basic_fields("SparkPost"),
+        dkim_field("scph0126"),
+        return_path_field("bounces"),
     )
     capabilities = Capabilities(
         max_bytes=20 * 1024 * 1024,

@@ -18,6 +18,8 @@ from flute.v1 import (
     api_key_service_pb2_grpc,
     audit_service_pb2,
     audit_service_pb2_grpc,
+    domain_check_service_pb2,
+    domain_check_service_pb2_grpc,
     drill_service_pb2,
     drill_service_pb2_grpc,
     email_service_pb2,
@@ -46,6 +48,7 @@ from flute_server.rpc.accounts import AccountServicer
 from flute_server.rpc.alerts import AlertServicer
 from flute_server.rpc.api_keys import ApiKeyServicer
 from flute_server.rpc.audit import AuditServicer
+from flute_server.rpc.domain_checks import DomainCheckServicer
 from flute_server.rpc.drills import DrillServicer
 from flute_server.rpc.emails import EmailServicer
 from flute_server.rpc.environments import EnvironmentServicer
@@ -66,6 +69,7 @@ SERVICES = (
     alert_service_pb2,
     api_key_service_pb2,
     audit_service_pb2,
+    domain_check_service_pb2,
     drill_service_pb2,
     email_service_pb2,
     environment_service_pb2,
@@ -112,6 +116,9 @@ def build(config: Config, stop: threading.Event) -> tuple[grpc.Server, health.He
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(), server)
     alert_service_pb2_grpc.add_AlertServiceServicer_to_server(AlertServicer(), server)
     api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyServicer(), server)
+    domain_check_service_pb2_grpc.add_DomainCheckServiceServicer_to_server(
+        DomainCheckServicer(config), server
+    )
     drill_service_pb2_grpc.add_DrillServiceServicer_to_server(DrillServicer(), server)
     email_service_pb2_grpc.add_EmailServiceServicer_to_server(EmailServicer(config), server)
     environment_service_pb2_grpc.add_EnvironmentServiceServicer_to_server(EnvironmentServicer(), server)
