@@ -104,7 +104,8 @@ def warnings(environment: Environment) -> list[str]:
         .where(Route.environment_id == environment.id)
         .order_by(Route.position)
     )
-    rows = [(route, account) for route, account in db.session.execute(query) if not route.disabled]
+    found_rows = db.session.execute(query)
+    rows = [(route, account) for route, account in found_rows if not (route.disabled or account.pause_time)]
     found = []
     if not rows:
         found.append("there is no route in use: mail is refused or waits until there is one")

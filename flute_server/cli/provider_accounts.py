@@ -143,6 +143,33 @@ def reset(client: Client, provider_account: str, account: str | None, as_json: b
 @provider_account.command()
 @_which
 @_account
+@as_json
+@remote
+def pause(client: Client, provider_account: str, account: str | None, as_json: bool) -> None:
+    """Give it no more mail, in any environment, until `resume`."""
+    request = pb.PauseProviderAccountRequest(id=provider_account_id(client, account, provider_account))
+    row = client.call(client.provider_accounts.PauseProviderAccount, request)
+    print_json(plain(row)) if as_json else click.echo(f"paused provider account {printable(row.name)}")
+
+
+@provider_account.command()
+@_which
+@_account
+@as_json
+@remote
+def resume(client: Client, provider_account: str, account: str | None, as_json: bool) -> None:
+    """Give it mail again."""
+    request = pb.ResumeProviderAccountRequest(id=provider_account_id(client, account, provider_account))
+    row = client.call(client.provider_accounts.ResumeProviderAccount, request)
+    if as_json:
+        print_json(plain(row))
+        return
+    click.echo(f"resumed provider account {printable(row.name)}: {printable(health.in_a_line(row))}")
+
+
+@provider_account.command()
+@_which
+@_account
 @remote
 def verify(client: Client, provider_account: str, account: str | None) -> None:
     """Try the credentials with a call that sends nothing. Exit code 1 when they are not taken."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import grpc
 from flute.v1 import provider_account_service_pb2 as pb
 from flute.v1.provider_account_service_pb2_grpc import ProviderAccountServiceServicer
@@ -90,6 +92,19 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
         db.session.commit()
         return self._shown(row)
 
+    def PauseProviderAccount(
+        self, request: pb.PauseProviderAccountRequest, context: grpc.ServicerContext
+    ) -> pb.ProviderAccount:
+        return self._shown(provider_accounts.pause(request.id, author()))
+
+    def ResumeProviderAccount(
+        self, request: pb.ResumeProviderAccountRequest, context: grpc.ServicerContext
+    ) -> pb.ProviderAccount:
+        row = provider_accounts.resume(request.id, author())
+        health.hurry(row.id, datetime.now(UTC))
+        db.session.commit()
+        return self._shown(row)
+
     def _shown(self, row: ProviderAccount) -> pb.ProviderAccount:
         kind = PROVIDERS[row.provider]
         shown = pb.ProviderAccount(
@@ -102,7 +117,13 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
             breaker_state=pb.BREAKER_STATE_CLOSED,
             webhook_path=f"/v1/webhooks/{row.provider}/{row.id}" if kind.webhooks else "",
             webhook_help=kind.webhook_help,
+            paused=row.pause_time is not None,
+            pause_time=timestamp(row.pause_time) if row.pause_time else None,
+            last_event_time=timestamp(row.last_event_time) if row.last_event_time else None,
         )
+        if row.rejected_time:
+            shown.last_rejected_event.time.FromDatetime(row.rejected_time)
+            shown.last_rejected_event.reason = row.rejected_reason
         for breaker in health.of(row.id):
             state = pb.BreakerState.Value(f"BREAKER_STATE_{breaker.state.upper()}")
             told = shown.domains.add(domain=breaker.domain) if breaker.domain else shown

@@ -27,7 +27,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'flute/v1/provider_account_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\rProviderField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\x08\x12\x10\n\x08required\x18\x04 \x01(\x08\x12\x15\n\rdefault_value\x18\x05 \x01(\t\x12\x0c\n\x04help\x18\x06 \x01(\t\x12\x0f\n\x07\x63hoices\x18\x07 \x03(\t\"z\n\x08Provider\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\'\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x17.flute.v1.ProviderField\x12\x11\n\tmax_bytes\x18\x04 \x01(\x03\x12\x16\n\x0emax_recipients\x18\x05 \x01(\x05\"\x95\x01\n\x0c\x44omainHealth\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12-\n\rbreaker_state\x18\x02 \x01(\x0e\x32\x16.flute.v1.BreakerState\x12\x16\n\x0e\x62reaker_reason\x18\x03 \x01(\t\x12.\n\nretry_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x03\n\x0fProviderAccount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12?\n\x0b\x63redentials\x18\x05 \x03(\x0b\x32*.flute.v1.ProviderAccount.CredentialsEntry\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\rbreaker_state\x18\x07 \x01(\x0e\x32\x16.flute.v1.BreakerState\x12\x16\n\x0e\x62reaker_reason\x18\x08 \x01(\t\x12.\n\nretry_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwebhook_path\x18\n \x01(\t\x12\x14\n\x0cwebhook_help\x18\x0b \x03(\t\x12\'\n\x07\x64omains\x18\x0c \x03(\x0b\x32\x16.flute.v1.DomainHealth\x1a\x32\n\x10\x43redentialsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x16\n\x14ListProvidersRequest\">\n\x15ListProvidersResponse\x12%\n\tproviders\x18\x01 \x03(\x0b\x32\x12.flute.v1.Provider\"S\n\x1c\x43reateProviderAccountRequest\x12\x33\n\x10provider_account\x18\x01 \x01(\x0b\x32\x19.flute.v1.ProviderAccount\"\'\n\x19GetProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"X\n\x1bListProviderAccountsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x1cListProviderAccountsResponse\x12\x34\n\x11provider_accounts\x18\x01 \x03(\x0b\x32\x19.flute.v1.ProviderAccount\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x1cUpdateProviderAccountRequest\x12\x33\n\x10provider_account\x18\x01 \x01(\x0b\x32\x19.flute.v1.ProviderAccount\"*\n\x1c\x44\x65leteProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"*\n\x1cVerifyProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x1dVerifyProviderAccountResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0c\n\x04text\x18\x02 \x01(\t\")\n\x1bResetProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xac\x06\n\x16ProviderAccountService\x12V\n\rListProviders\x12\x1e.flute.v1.ListProvidersRequest\x1a\x1f.flute.v1.ListProvidersResponse\"\x04\xb0\xbb\x18\x01\x12`\n\x15\x43reateProviderAccount\x12&.flute.v1.CreateProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x03\x12Z\n\x12GetProviderAccount\x12#.flute.v1.GetProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x01\x12k\n\x14ListProviderAccounts\x12%.flute.v1.ListProviderAccountsRequest\x1a&.flute.v1.ListProviderAccountsResponse\"\x04\xb0\xbb\x18\x01\x12`\n\x15UpdateProviderAccount\x12&.flute.v1.UpdateProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x03\x12]\n\x15\x44\x65leteProviderAccount\x12&.flute.v1.DeleteProviderAccountRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x12n\n\x15VerifyProviderAccount\x12&.flute.v1.VerifyProviderAccountRequest\x1a\'.flute.v1.VerifyProviderAccountResponse\"\x04\xb0\xbb\x18\x02\x12^\n\x14ResetProviderAccount\x12%.flute.v1.ResetProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'flute/v1/provider_account_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\rProviderField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\x08\x12\x10\n\x08required\x18\x04 \x01(\x08\x12\x15\n\rdefault_value\x18\x05 \x01(\t\x12\x0c\n\x04help\x18\x06 \x01(\t\x12\x0f\n\x07\x63hoices\x18\x07 \x03(\t\"z\n\x08Provider\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\'\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x17.flute.v1.ProviderField\x12\x11\n\tmax_bytes\x18\x04 \x01(\x03\x12\x16\n\x0emax_recipients\x18\x05 \x01(\x05\"\x95\x01\n\x0c\x44omainHealth\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12-\n\rbreaker_state\x18\x02 \x01(\x0e\x32\x16.flute.v1.BreakerState\x12\x16\n\x0e\x62reaker_reason\x18\x03 \x01(\t\x12.\n\nretry_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xee\x04\n\x0fProviderAccount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12?\n\x0b\x63redentials\x18\x05 \x03(\x0b\x32*.flute.v1.ProviderAccount.CredentialsEntry\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\rbreaker_state\x18\x07 \x01(\x0e\x32\x16.flute.v1.BreakerState\x12\x16\n\x0e\x62reaker_reason\x18\x08 \x01(\t\x12.\n\nretry_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwebhook_path\x18\n \x01(\t\x12\x14\n\x0cwebhook_help\x18\x0b \x03(\t\x12\'\n\x07\x64omains\x18\x0c \x03(\x0b\x32\x16.flute.v1.DomainHealth\x12\x0e\n\x06paused\x18\r \x01(\x08\x12.\n\npause_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_event_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x13last_rejected_event\x18\x10 \x01(\x0b\x32\x17.flute.v1.RejectedEvent\x1a\x32\n\x10\x43redentialsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"I\n\rRejectedEvent\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x16\n\x14ListProvidersRequest\">\n\x15ListProvidersResponse\x12%\n\tproviders\x18\x01 \x03(\x0b\x32\x12.flute.v1.Provider\"S\n\x1c\x43reateProviderAccountRequest\x12\x33\n\x10provider_account\x18\x01 \x01(\x0b\x32\x19.flute.v1.ProviderAccount\"\'\n\x19GetProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"X\n\x1bListProviderAccountsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x1cListProviderAccountsResponse\x12\x34\n\x11provider_accounts\x18\x01 \x03(\x0b\x32\x19.flute.v1.ProviderAccount\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x1cUpdateProviderAccountRequest\x12\x33\n\x10provider_account\x18\x01 \x01(\x0b\x32\x19.flute.v1.ProviderAccount\"*\n\x1c\x44\x65leteProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"*\n\x1cVerifyProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x1dVerifyProviderAccountResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0c\n\x04text\x18\x02 \x01(\t\")\n\x1bResetProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\")\n\x1bPauseProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"*\n\x1cResumeProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xee\x07\n\x16ProviderAccountService\x12V\n\rListProviders\x12\x1e.flute.v1.ListProvidersRequest\x1a\x1f.flute.v1.ListProvidersResponse\"\x04\xb0\xbb\x18\x01\x12`\n\x15\x43reateProviderAccount\x12&.flute.v1.CreateProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x03\x12Z\n\x12GetProviderAccount\x12#.flute.v1.GetProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x01\x12k\n\x14ListProviderAccounts\x12%.flute.v1.ListProviderAccountsRequest\x1a&.flute.v1.ListProviderAccountsResponse\"\x04\xb0\xbb\x18\x01\x12`\n\x15UpdateProviderAccount\x12&.flute.v1.UpdateProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x03\x12]\n\x15\x44\x65leteProviderAccount\x12&.flute.v1.DeleteProviderAccountRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x12n\n\x15VerifyProviderAccount\x12&.flute.v1.VerifyProviderAccountRequest\x1a\'.flute.v1.VerifyProviderAccountResponse\"\x04\xb0\xbb\x18\x02\x12^\n\x14ResetProviderAccount\x12%.flute.v1.ResetProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x02\x12^\n\x14PauseProviderAccount\x12%.flute.v1.PauseProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x02\x12`\n\x15ResumeProviderAccount\x12&.flute.v1.ResumeProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,8 +52,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['VerifyProviderAccount']._serialized_options = b'\260\273\030\002'
   _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['ResetProviderAccount']._loaded_options = None
   _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['ResetProviderAccount']._serialized_options = b'\260\273\030\002'
-  _globals['_BREAKERSTATE']._serialized_start=1698
-  _globals['_BREAKERSTATE']._serialized_end=1822
+  _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['PauseProviderAccount']._loaded_options = None
+  _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['PauseProviderAccount']._serialized_options = b'\260\273\030\002'
+  _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['ResumeProviderAccount']._loaded_options = None
+  _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['ResumeProviderAccount']._serialized_options = b'\260\273\030\002'
+  _globals['_BREAKERSTATE']._serialized_start=2031
+  _globals['_BREAKERSTATE']._serialized_end=2155
   _globals['_PROVIDERFIELD']._serialized_start=144
   _globals['_PROVIDERFIELD']._serialized_end=276
   _globals['_PROVIDER']._serialized_start=278
@@ -61,31 +65,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOMAINHEALTH']._serialized_start=403
   _globals['_DOMAINHEALTH']._serialized_end=552
   _globals['_PROVIDERACCOUNT']._serialized_start=555
-  _globals['_PROVIDERACCOUNT']._serialized_end=1006
-  _globals['_PROVIDERACCOUNT_CREDENTIALSENTRY']._serialized_start=956
-  _globals['_PROVIDERACCOUNT_CREDENTIALSENTRY']._serialized_end=1006
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=1008
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=1030
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=1032
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=1094
-  _globals['_CREATEPROVIDERACCOUNTREQUEST']._serialized_start=1096
-  _globals['_CREATEPROVIDERACCOUNTREQUEST']._serialized_end=1179
-  _globals['_GETPROVIDERACCOUNTREQUEST']._serialized_start=1181
-  _globals['_GETPROVIDERACCOUNTREQUEST']._serialized_end=1220
-  _globals['_LISTPROVIDERACCOUNTSREQUEST']._serialized_start=1222
-  _globals['_LISTPROVIDERACCOUNTSREQUEST']._serialized_end=1310
-  _globals['_LISTPROVIDERACCOUNTSRESPONSE']._serialized_start=1312
-  _globals['_LISTPROVIDERACCOUNTSRESPONSE']._serialized_end=1421
-  _globals['_UPDATEPROVIDERACCOUNTREQUEST']._serialized_start=1423
-  _globals['_UPDATEPROVIDERACCOUNTREQUEST']._serialized_end=1506
-  _globals['_DELETEPROVIDERACCOUNTREQUEST']._serialized_start=1508
-  _globals['_DELETEPROVIDERACCOUNTREQUEST']._serialized_end=1550
-  _globals['_VERIFYPROVIDERACCOUNTREQUEST']._serialized_start=1552
-  _globals['_VERIFYPROVIDERACCOUNTREQUEST']._serialized_end=1594
-  _globals['_VERIFYPROVIDERACCOUNTRESPONSE']._serialized_start=1596
-  _globals['_VERIFYPROVIDERACCOUNTRESPONSE']._serialized_end=1653
-  _globals['_RESETPROVIDERACCOUNTREQUEST']._serialized_start=1655
-  _globals['_RESETPROVIDERACCOUNTREQUEST']._serialized_end=1696
-  _globals['_PROVIDERACCOUNTSERVICE']._serialized_start=1825
-  _globals['_PROVIDERACCOUNTSERVICE']._serialized_end=2637
+  _globals['_PROVIDERACCOUNT']._serialized_end=1177
+  _globals['_PROVIDERACCOUNT_CREDENTIALSENTRY']._serialized_start=1127
+  _globals['_PROVIDERACCOUNT_CREDENTIALSENTRY']._serialized_end=1177
+  _globals['_REJECTEDEVENT']._serialized_start=1179
+  _globals['_REJECTEDEVENT']._serialized_end=1252
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=1254
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=1276
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=1278
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=1340
+  _globals['_CREATEPROVIDERACCOUNTREQUEST']._serialized_start=1342
+  _globals['_CREATEPROVIDERACCOUNTREQUEST']._serialized_end=1425
+  _globals['_GETPROVIDERACCOUNTREQUEST']._serialized_start=1427
+  _globals['_GETPROVIDERACCOUNTREQUEST']._serialized_end=1466
+  _globals['_LISTPROVIDERACCOUNTSREQUEST']._serialized_start=1468
+  _globals['_LISTPROVIDERACCOUNTSREQUEST']._serialized_end=1556
+  _globals['_LISTPROVIDERACCOUNTSRESPONSE']._serialized_start=1558
+  _globals['_LISTPROVIDERACCOUNTSRESPONSE']._serialized_end=1667
+  _globals['_UPDATEPROVIDERACCOUNTREQUEST']._serialized_start=1669
+  _globals['_UPDATEPROVIDERACCOUNTREQUEST']._serialized_end=1752
+  _globals['_DELETEPROVIDERACCOUNTREQUEST']._serialized_start=1754
+  _globals['_DELETEPROVIDERACCOUNTREQUEST']._serialized_end=1796
+  _globals['_VERIFYPROVIDERACCOUNTREQUEST']._serialized_start=1798
+  _globals['_VERIFYPROVIDERACCOUNTREQUEST']._serialized_end=1840
+  _globals['_VERIFYPROVIDERACCOUNTRESPONSE']._serialized_start=1842
+  _globals['_VERIFYPROVIDERACCOUNTRESPONSE']._serialized_end=1899
+  _globals['_RESETPROVIDERACCOUNTREQUEST']._serialized_start=1901
+  _globals['_RESETPROVIDERACCOUNTREQUEST']._serialized_end=1942
+  _globals['_PAUSEPROVIDERACCOUNTREQUEST']._serialized_start=1944
+  _globals['_PAUSEPROVIDERACCOUNTREQUEST']._serialized_end=1985
+  _globals['_RESUMEPROVIDERACCOUNTREQUEST']._serialized_start=1987
+  _globals['_RESUMEPROVIDERACCOUNTREQUEST']._serialized_end=2029
+  _globals['_PROVIDERACCOUNTSERVICE']._serialized_start=2158
+  _globals['_PROVIDERACCOUNTSERVICE']._serialized_end=3164
 # @@protoc_insertion_point(module_scope)

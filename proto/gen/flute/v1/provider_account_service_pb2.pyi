@@ -210,6 +210,10 @@ class ProviderAccount(_message.Message):
     WEBHOOK_PATH_FIELD_NUMBER: _builtins.int
     WEBHOOK_HELP_FIELD_NUMBER: _builtins.int
     DOMAINS_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    PAUSE_TIME_FIELD_NUMBER: _builtins.int
+    LAST_EVENT_TIME_FIELD_NUMBER: _builtins.int
+    LAST_REJECTED_EVENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     account_id: _builtins.str
@@ -224,6 +228,8 @@ class ProviderAccount(_message.Message):
     """Why it does not."""
     webhook_path: _builtins.str
     """Where the provider has to post its events, below the address of the public API; empty if it posts none."""
+    paused: _builtins.bool
+    """A person has paused it: it is passed over in every environment."""
     @_builtins.property
     def credentials(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What the provider needs, by field name. Secrets are accepted here and never given back."""
@@ -244,6 +250,18 @@ class ProviderAccount(_message.Message):
     def domains(self) -> _containers.RepeatedCompositeFieldContainer[Global___DomainHealth]:
         """The receiving domains at which it is held to be failing."""
 
+    @_builtins.property
+    def pause_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when; absent while it is not paused."""
+
+    @_builtins.property
+    def last_event_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last call with events, or the last bounce mail, came that was proven to be about its mail; to the minute."""
+
+    @_builtins.property
+    def last_rejected_event(self) -> Global___RejectedEvent:
+        """The last call to its webhook that was refused; to the minute, absent when there was none."""
+
     def __init__(
         self,
         *,
@@ -259,14 +277,46 @@ class ProviderAccount(_message.Message):
         webhook_path: _builtins.str = ...,
         webhook_help: _abc.Iterable[_builtins.str] | None = ...,
         domains: _abc.Iterable[Global___DomainHealth] | None = ...,
+        paused: _builtins.bool = ...,
+        pause_time: _timestamp_pb2.Timestamp | None = ...,
+        last_event_time: _timestamp_pb2.Timestamp | None = ...,
+        last_rejected_event: Global___RejectedEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "retry_time", b"retry_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "pause_time", b"pause_time", "retry_time", b"retry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "create_time", b"create_time", "credentials", b"credentials", "domains", b"domains", "id", b"id", "name", b"name", "provider", b"provider", "retry_time", b"retry_time", "webhook_help", b"webhook_help", "webhook_path", b"webhook_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "create_time", b"create_time", "credentials", b"credentials", "domains", b"domains", "id", b"id", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "name", b"name", "pause_time", b"pause_time", "paused", b"paused", "provider", b"provider", "retry_time", b"retry_time", "webhook_help", b"webhook_help", "webhook_path", b"webhook_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProviderAccount: _TypeAlias = ProviderAccount  # noqa: Y015
+
+@_typing.final
+class RejectedEvent(_message.Message):
+    """A call to a webhook of ours that proved not to come from the provider, or that could not be read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """What was wrong, and where to set it right."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it came."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectedEvent: _TypeAlias = RejectedEvent  # noqa: Y015
 
 @_typing.final
 class ListProvidersRequest(_message.Message):
@@ -528,3 +578,47 @@ class ResetProviderAccountRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResetProviderAccountRequest: _TypeAlias = ResetProviderAccountRequest  # noqa: Y015
+
+@_typing.final
+class PauseProviderAccountRequest(_message.Message):
+    """Request of PauseProviderAccount."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The provider account's id."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseProviderAccountRequest: _TypeAlias = PauseProviderAccountRequest  # noqa: Y015
+
+@_typing.final
+class ResumeProviderAccountRequest(_message.Message):
+    """Request of ResumeProviderAccount."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The provider account's id."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeProviderAccountRequest: _TypeAlias = ResumeProviderAccountRequest  # noqa: Y015
