@@ -29,6 +29,7 @@ class Config:
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 30.0
     log_level: str = "INFO"
+    data_dir: str = ""  # where `flute up` keeps everything; empty: not known
     public_url: str = ""  # where recipients reach web, without a slash at the end; empty: not known
 
     @classmethod
@@ -48,6 +49,7 @@ class Config:
             connect_timeout_s=_seconds(env, "FLUTE_CONNECT_TIMEOUT", cls.connect_timeout_s),
             read_timeout_s=_seconds(env, "FLUTE_READ_TIMEOUT", cls.read_timeout_s),
             log_level=env.get("FLUTE_LOG_LEVEL", cls.log_level).upper(),
+            data_dir=env.get("FLUTE_DATA_DIR", "").strip(),
             public_url=_url(env, "FLUTE_PUBLIC_URL"),
         )
 

@@ -15,6 +15,7 @@ from flute_server.sending import deliver, health, idempotency, ingest
 from flute_server.sending.deliver import DATABASE_ERRORS, Deliverer
 from flute_server.sending.follow import BATCH, follow
 from flute_server.sending.ingest import Reader
+from flute_server.sending.wake import swept
 from flute_server.sending.webhooks.deliver import Teller
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def sweep_forever() -> None:
             if time.monotonic() > next_watch:
                 next_watch = time.monotonic() + WATCH_EVERY_S
                 health.sweep(app())
+                swept(app().config["FLUTE"].redis_url)
             if time.monotonic() > next_forget:
                 next_forget = time.monotonic() + FORGET_EVERY_S
                 idempotency.sweep(app())
