@@ -3,7 +3,16 @@
 from flute_server.models.account import Account, Member, Role, Session, User
 from flute_server.models.audit import AuditEntry
 from flute_server.models.base import AUTOCOMMIT, autocommit, db
-from flute_server.models.email import Attachment, Attempt, Email, Event, IdempotencyKey, Ledger, Recipient
+from flute_server.models.email import (
+    Attachment,
+    Attempt,
+    ContentKept,
+    Email,
+    Event,
+    IdempotencyKey,
+    Ledger,
+    Recipient,
+)
 from flute_server.models.environment import (
     AmbiguityPolicy,
     ApiKey,
@@ -36,6 +45,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Breaker",
+    "ContentKept",
     "Delay",
     "DelayPolicy",
     "Dimension",
