@@ -41,9 +41,10 @@ def provider() -> None:
 
 
 @provider.command("list")
+@click.option("--capabilities", is_flag=True, help="Tell what each can do, too.")
 @as_json
 @remote
-def list_providers(client: Client, as_json: bool) -> None:
+def list_providers(client: Client, capabilities: bool, as_json: bool) -> None:
     """List the kinds of provider and what connecting each takes."""
     kinds = _kinds(client)
     if as_json:
@@ -53,6 +54,8 @@ def list_providers(client: Client, as_json: bool) -> None:
         click.echo(f"{kind.slug}  ({kind.name})")
         for field in kind.fields:
             click.echo("  " + _field_line(field))
+        for able in kind.capabilities if capabilities else ():
+            click.echo(f"  {'+' if able.supported else '-'} {able.text}")
 
 
 @click.group()

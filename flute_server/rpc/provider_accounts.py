@@ -14,6 +14,7 @@ from flute_server.admin.find import find
 from flute_server.config import Config
 from flute_server.models import ProviderAccount, db
 from flute_server.providers.base import Field, Provider
+from flute_server.providers.portrait import portrait
 from flute_server.providers.registry import PROVIDERS
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.principal import author, require_account
@@ -140,6 +141,10 @@ def _provider(kind: type[Provider]) -> pb.Provider:
         fields=map(_field, kind.fields),
         max_bytes=kind.capabilities.max_bytes,
         max_recipients=kind.capabilities.max_recipients,
+        capabilities=(
+            pb.ProviderCapability(name=trait.name, supported=trait.supported, text=trait.text)
+            for trait in portrait(kind)
+        ),
     )
 
 

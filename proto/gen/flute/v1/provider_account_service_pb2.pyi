@@ -107,6 +107,7 @@ class Provider(_message.Message):
     FIELDS_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     MAX_RECIPIENTS_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
     """For example postmark."""
     name: _builtins.str
@@ -119,6 +120,10 @@ class Provider(_message.Message):
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderField]:
         """What connecting it takes."""
 
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderCapability]:
+        """What it can do and what not, in a fixed order."""
+
     def __init__(
         self,
         *,
@@ -127,14 +132,45 @@ class Provider(_message.Message):
         fields: _abc.Iterable[Global___ProviderField] | None = ...,
         max_bytes: _builtins.int = ...,
         max_recipients: _builtins.int = ...,
+        capabilities: _abc.Iterable[Global___ProviderCapability] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "max_bytes", b"max_bytes", "max_recipients", b"max_recipients", "name", b"name", "slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "fields", b"fields", "max_bytes", b"max_bytes", "max_recipients", b"max_recipients", "name", b"name", "slug", b"slug"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Provider: _TypeAlias = Provider  # noqa: Y015
+
+@_typing.final
+class ProviderCapability(_message.Message):
+    """One thing that a provider can do or not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUPPORTED_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """For programs, for example tracking; stable."""
+    supported: _builtins.bool
+    """It can."""
+    text: _builtins.str
+    """What that means for mail."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        supported: _builtins.bool = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "supported", b"supported", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderCapability: _TypeAlias = ProviderCapability  # noqa: Y015
 
 @_typing.final
 class DomainHealth(_message.Message):
