@@ -30,8 +30,8 @@ from flute_server.models.feedback import (
     Suppression,
     SuppressionReason,
 )
-from flute_server.models.provider_account import Breaker, Delay, ProviderAccount
-from flute_server.models.statistics import Dimension, Follower, Grain, Measure, Tally, Timing
+from flute_server.models.provider_account import Breaker, BreakerChange, Delay, ProviderAccount
+from flute_server.models.statistics import Dimension, DomainTally, Follower, Grain, Measure, Tally, Timing
 from flute_server.models.webhook import WebhookDelivery, WebhookDeliveryState, WebhookEndpoint, WebhookTry
 
 __all__ = [
@@ -45,10 +45,12 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Breaker",
+    "BreakerChange",
     "ContentKept",
     "Delay",
     "DelayPolicy",
     "Dimension",
+    "DomainTally",
     "Email",
     "Environment",
     "Event",

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueCo
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flute_server.domain.breaker import BreakerState
-from flute_server.models.base import Base, Created, Id, Str, Time, one_of
+from flute_server.models.base import Base, Created, Id, Serial, Str, Time, one_of
 
 
 class ProviderAccount(Base):
@@ -58,6 +58,26 @@ class Breaker(Base):
     reason: Mapped[Str]
 
     __table_args__ = (CheckConstraint(one_of("state", BreakerState), name="state"),)
+
+
+class BreakerChange(Base):
+    """A breaker that opened or closed, kept for a while.
+
+    domain: as in Breaker; reason: why it opened, or what closed it.
+    """
+
+    __tablename__ = "breaker_change"
+
+    id: Mapped[Serial]
+    provider_account_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("provider_account.id", ondelete="CASCADE")
+    )
+    domain: Mapped[Str]
+    opened: Mapped[bool]
+    reason: Mapped[Str]
+    time: Mapped[Created]
+
+    __table_args__ = (Index(None, "provider_account_id", "time"), Index(None, "time"))
 
 
 class Delay(Base):

@@ -18,7 +18,9 @@ from flute_server.providers.portrait import portrait
 from flute_server.providers.registry import PROVIDERS
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.principal import author, require_account
-from flute_server.sending import health
+from flute_server.rpc.provider_health import told
+from flute_server.rpc.statistics import period
+from flute_server.sending import account_health, health
 
 
 class ProviderAccountServicer(ProviderAccountServiceServicer):
@@ -97,6 +99,12 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
         self, request: pb.PauseProviderAccountRequest, context: grpc.ServicerContext
     ) -> pb.ProviderAccount:
         return self._shown(provider_accounts.pause(request.id, author()))
+
+    def GetProviderAccountHealth(
+        self, request: pb.GetProviderAccountHealthRequest, context: grpc.ServicerContext
+    ) -> pb.ProviderAccountHealth:
+        row = find(ProviderAccount, request.id)
+        return told(account_health.read(row, period(request.period), datetime.now(UTC)))
 
     def ResumeProviderAccount(
         self, request: pb.ResumeProviderAccountRequest, context: grpc.ServicerContext

@@ -76,10 +76,8 @@ class StatisticsServicer(StatisticsServiceServicer):
         self, request: pb.GetAccountOverviewRequest, context: grpc.ServicerContext
     ) -> pb.AccountOverview:
         account = find(Account, require_account(request.account_id))
-        if request.period not in _PERIODS:
-            raise invalid([Violation("period", "not a period; day, week or month")])
         now = datetime.now(UTC)
-        found = overview.read(account.id, _PERIODS[request.period], now)
+        found = overview.read(account.id, period(request.period), now)
         return pb.AccountOverview(
             start_time=convert.timestamp(found.span.start),
             end_time=convert.timestamp(found.span.end),
@@ -99,12 +97,13 @@ def _row(row: statistics.Row) -> pb.StatisticsRow:
         start_time=convert.timestamp(row.start),
         group=row.group,
         counts=row.counts,
-        time_to_send=_percentiles(row.times.get(Measure.SEND)),
-        time_to_deliver=_percentiles(row.times.get(Measure.DELIVER)),
+        time_to_send=percentiles(row.times.get(Measure.SEND)),
+        time_to_deliver=percentiles(row.times.get(Measure.DELIVER)),
     )
 
 
-def _percentiles(times: statistics.Percentiles | None) -> pb.Percentiles | None:
+def percentiles(times: statistics.Percentiles | None) -> pb.Percentiles | None:
+    """As told; None for nothing measured."""
     if times is None:
         return None
     told = pb.Percentiles(count=times.count)
@@ -113,6 +112,13 @@ def _percentiles(times: statistics.Percentiles | None) -> pb.Percentiles | None:
         duration.FromTimedelta(getattr(times, name))
         getattr(told, name).CopyFrom(duration)
     return told
+
+
+def period(given: pb.OverviewPeriod.ValueType) -> Period:
+    """Raises InvalidArgument for one that there is not."""
+    if given not in _PERIODS:
+        raise invalid([Violation("period", "not a period; day, week or month")])
+    return _PERIODS[given]
 
 
 def _figures(counts: overview.Counts) -> pb.OverviewFigures:

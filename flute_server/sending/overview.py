@@ -66,7 +66,7 @@ def read(account_id: uuid.UUID, period: Period, now: datetime) -> Overview:
     by_time: dict[datetime, Counter[str]] = defaultdict(Counter)
     by_part: dict[str, Counter[str]] = defaultdict(Counter)
     # Days are counted up to now as well: with the present one to its end, no hours need be added up.
-    bounds = span.bounds(interval) if interval is Interval.HOUR else _to_midnight(span).bounds(interval)
+    bounds = span.bounds(interval) if interval is Interval.HOUR else to_midnight(span).bounds(interval)
     values = bounds | {"environments": list(environments), "dimension": Dimension.ALL}
     with autocommit() as connection:
         for environment_id, begin, type_, number in connection.exec_driver_sql(_ALL[interval], values):
@@ -77,11 +77,12 @@ def read(account_id: uuid.UUID, period: Period, now: datetime) -> Overview:
             by_part[key][type_] += number
     found.environments = [Part(id_, name, by_part[str(id_)]) for id_, name in environments.items()]
     found.provider_accounts = [Part(id_, name, by_part[str(id_)]) for id_, name in accounts.items()]
-    found.series = [(begin, by_time[begin]) for begin in _begins(span, interval)]
+    found.series = [(begin, by_time[begin]) for begin in begins(span, interval)]
     return found
 
 
-def _to_midnight(span: Span) -> Span:
+def to_midnight(span: Span) -> Span:
+    """The span with its last day to the end."""
     return Span(span.start, span.end.replace(hour=0) + (DAY if span.end.hour else timedelta()))
 
 
@@ -90,7 +91,7 @@ def _named(table: Any, account_id: uuid.UUID) -> dict[uuid.UUID, str]:  # noqa: 
     return {id_: name for id_, name in db.session.execute(query.order_by(table.create_time, table.id))}
 
 
-def _begins(span: Span, interval: Interval) -> Iterator[datetime]:
+def begins(span: Span, interval: Interval) -> Iterator[datetime]:
     """When each hour or day of the span begins."""
     step: timedelta = HOUR if interval is Interval.HOUR else DAY
     begin = span.start if interval is Interval.HOUR else span.start.replace(hour=0)

@@ -10,6 +10,20 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+_DIMENSIONS = "dimension IN ('all', 'provider_account', 'tag', 'domain'{})"
+_MEASURES = "measure IN ('send', 'deliver'{})"
+
+
+def _allow(more: str) -> None:
+    """What figures are told apart by, and what takes time."""
+    for table, constraint, condition in (
+        ("tally", "ck_tally_dimension", _DIMENSIONS),
+        ("timing", "ck_timing_dimension", _DIMENSIONS),
+        ("timing", "ck_timing_measure", _MEASURES),
+    ):
+        op.drop_constraint(op.f(constraint), table, type_="check")
+        op.create_check_constraint(op.f(constraint), table, condition.format(more))
+
 
 def upgrade() -> None:
     for name in ("pause_time", "last_event_time", "rejected_time"):
@@ -37,9 +51,50 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_content_kept_environment_id_look_time"), "content_kept", ["environment_id", "look_time"]
     )
+    op.create_table(
+        "breaker_change",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("provider_account_id", sa.Uuid(), nullable=False),
+        sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("opened", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["provider_account_id"],
+            ["provider_account.id"],
+            name=op.f("fk_breaker_change_provider_account_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_breaker_change")),
+    )
+    op.create_index(
+        op.f("ix_breaker_change_provider_account_id_time"), "breaker_change", ["provider_account_id", "time"]
+    )
+    op.create_index(op.f("ix_breaker_change_time"), "breaker_change", ["time"])
+    counts = ("sent", "delivered", "bounced", "deferred")
+    op.create_table(
+        "domain_tally",
+        sa.Column("provider_account_id", sa.Uuid(), nullable=False),
+        sa.Column("day", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("domain", sa.Text(), nullable=False),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in counts),
+        sa.ForeignKeyConstraint(
+            ["provider_account_id"],
+            ["provider_account.id"],
+            name=op.f("fk_domain_tally_provider_account_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("provider_account_id", "day", "domain", name=op.f("pk_domain_tally")),
+    )
+    _allow(", 'call'")
 
 
 def downgrade() -> None:
+    for table in ("tally", "timing"):
+        op.execute(f"DELETE FROM {table} WHERE dimension = 'call'")
+    _allow("")
+    op.drop_table("domain_tally")
+    op.drop_table("breaker_change")
     op.drop_table("content_kept")
     for name in ("track_clicks", "track_opens", "content_place_id", "content_place_time", "retention_days"):
         op.drop_column("environment", name)

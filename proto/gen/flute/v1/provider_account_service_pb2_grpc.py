@@ -81,6 +81,11 @@ class ProviderAccountServiceStub:
                 request_serializer=flute_dot_v1_dot_provider__account__service__pb2.PauseProviderAccountRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.FromString,
                 _registered_method=True)
+        self.GetProviderAccountHealth = channel.unary_unary(
+                '/flute.v1.ProviderAccountService/GetProviderAccountHealth',
+                request_serializer=flute_dot_v1_dot_provider__account__service__pb2.GetProviderAccountHealthRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccountHealth.FromString,
+                _registered_method=True)
         self.ResumeProviderAccount = channel.unary_unary(
                 '/flute.v1.ProviderAccountService/ResumeProviderAccount',
                 request_serializer=flute_dot_v1_dot_provider__account__service__pb2.ResumeProviderAccountRequest.SerializeToString,
@@ -155,6 +160,13 @@ class ProviderAccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProviderAccountHealth(self, request, context):
+        """How it fared over time: calls and how long they took, bounces by cause and receiving domain, breakers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ResumeProviderAccount(self, request, context):
         """Gives it mail again, and looks at once at the mail that waits.
         """
@@ -209,6 +221,11 @@ def add_ProviderAccountServiceServicer_to_server(servicer, server):
                     servicer.PauseProviderAccount,
                     request_deserializer=flute_dot_v1_dot_provider__account__service__pb2.PauseProviderAccountRequest.FromString,
                     response_serializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.SerializeToString,
+            ),
+            'GetProviderAccountHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProviderAccountHealth,
+                    request_deserializer=flute_dot_v1_dot_provider__account__service__pb2.GetProviderAccountHealthRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccountHealth.SerializeToString,
             ),
             'ResumeProviderAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.ResumeProviderAccount,
@@ -460,6 +477,33 @@ class ProviderAccountService:
             '/flute.v1.ProviderAccountService/PauseProviderAccount',
             flute_dot_v1_dot_provider__account__service__pb2.PauseProviderAccountRequest.SerializeToString,
             flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProviderAccountHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.ProviderAccountService/GetProviderAccountHealth',
+            flute_dot_v1_dot_provider__account__service__pb2.GetProviderAccountHealthRequest.SerializeToString,
+            flute_dot_v1_dot_provider__account__service__pb2.ProviderAccountHealth.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,8 @@ class ProviderAccountServiceStub:
     """Forgets what is held against it: its breakers close and its mail flows again at once."""
     PauseProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.PauseProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]
     """Gives it no more mail, in any environment, until it is resumed; what it has taken already goes its way."""
+    GetProviderAccountHealth: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.GetProviderAccountHealthRequest, _provider_account_service_pb2.ProviderAccountHealth]
+    """How it fared over time: calls and how long they took, bounces by cause and receiving domain, breakers."""
     ResumeProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.ResumeProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]
     """Gives it mail again, and looks at once at the mail that waits."""
 
@@ -78,6 +80,8 @@ class ProviderAccountServiceAsyncStub(ProviderAccountServiceStub):
     """Forgets what is held against it: its breakers close and its mail flows again at once."""
     PauseProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.PauseProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]  # type: ignore[assignment]
     """Gives it no more mail, in any environment, until it is resumed; what it has taken already goes its way."""
+    GetProviderAccountHealth: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.GetProviderAccountHealthRequest, _provider_account_service_pb2.ProviderAccountHealth]  # type: ignore[assignment]
+    """How it fared over time: calls and how long they took, bounces by cause and receiving domain, breakers."""
     ResumeProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.ResumeProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]  # type: ignore[assignment]
     """Gives it mail again, and looks at once at the mail that waits."""
 
@@ -155,6 +159,14 @@ class ProviderAccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_provider_account_service_pb2.ProviderAccount, _abc.Awaitable[_provider_account_service_pb2.ProviderAccount]]:
         """Gives it no more mail, in any environment, until it is resumed; what it has taken already goes its way."""
+
+    @_abc_1.abstractmethod
+    def GetProviderAccountHealth(
+        self,
+        request: _provider_account_service_pb2.GetProviderAccountHealthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_provider_account_service_pb2.ProviderAccountHealth, _abc.Awaitable[_provider_account_service_pb2.ProviderAccountHealth]]:
+        """How it fared over time: calls and how long they took, bounces by cause and receiving domain, breakers."""
 
     @_abc_1.abstractmethod
     def ResumeProviderAccount(
