@@ -31,6 +31,7 @@ class Config:
     read_timeout_s: float = 30.0
     log_level: str = "INFO"
     dns_server: str = ""  # HOST:PORT, an IP address; empty: those of the system
+    data_dir: str = ""  # where `flute up` keeps everything; empty: not known
     public_url: str = ""  # where recipients reach web, without a slash at the end; empty: not known
 
     @classmethod
@@ -51,6 +52,7 @@ class Config:
             read_timeout_s=_seconds(env, "FLUTE_READ_TIMEOUT", cls.read_timeout_s),
             log_level=env.get("FLUTE_LOG_LEVEL", cls.log_level).upper(),
             dns_server=_ip_address(env, "FLUTE_DNS_SERVER"),
+            data_dir=env.get("FLUTE_DATA_DIR", "").strip(),
             public_url=_url(env, "FLUTE_PUBLIC_URL"),
         )
 

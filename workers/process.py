@@ -11,10 +11,11 @@ from flask import Flask
 
 from flute_server.app import create_app
 from flute_server.config import Config
-from flute_server.sending import deliver, health, idempotency, ingest
+from flute_server.sending import deliver, health, idempotency, ingest, retention
 from flute_server.sending.deliver import DATABASE_ERRORS, Deliverer
 from flute_server.sending.follow import BATCH, follow
 from flute_server.sending.ingest import Reader
+from flute_server.sending.wake import swept
 from flute_server.sending.webhooks.deliver import Teller
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ SWEEP_EVERY_S = 1.0
 WATCH_EVERY_S = 15.0
 # How often idempotency keys are forgotten, a portion each time.
 FORGET_EVERY_S = 5.0
+# How often the content of old mail is removed where that is wanted, a portion each time.
+REMOVE_EVERY_S = 60.0
 # How long to wait for more events: while some come, and when none do.
 FOLLOW_EVERY_S = 0.5
 FOLLOW_IDLE_EVERY_S = 1.0
@@ -48,7 +51,7 @@ def deliverer() -> Deliverer:
 def sweep_forever() -> None:
     """Look for due mail every second until the process stops; a missing database is said once."""
     away = False
-    next_watch = next_forget = 0.0
+    next_watch = next_forget = next_removal = 0.0
     while not stop.wait(SWEEP_EVERY_S):
         try:
             deliver.sweep(app())
@@ -56,9 +59,13 @@ def sweep_forever() -> None:
             if time.monotonic() > next_watch:
                 next_watch = time.monotonic() + WATCH_EVERY_S
                 health.sweep(app())
+                swept(app().config["FLUTE"].redis_url)
             if time.monotonic() > next_forget:
                 next_forget = time.monotonic() + FORGET_EVERY_S
                 idempotency.sweep(app())
+            if time.monotonic() > next_removal:
+                next_removal = time.monotonic() + REMOVE_EVERY_S
+                retention.sweep(app())
             away = False
         except DATABASE_ERRORS as error:
             if not away:

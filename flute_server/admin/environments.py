@@ -30,6 +30,7 @@ from flute_server.providers.base import Provider
 from flute_server.providers.registry import PROVIDERS
 
 WAITS_S = range(60, 7 * 24 * 3600 + 1)
+RETENTION_DAYS = range(3651)
 MOST_A_MONTH = 10_000_000_000
 CARRIES = {
     "internationalized_sender": "sender addresses with non-ASCII local parts",
@@ -104,7 +105,8 @@ def warnings(environment: Environment) -> list[str]:
         .where(Route.environment_id == environment.id)
         .order_by(Route.position)
     )
-    rows = [(route, account) for route, account in db.session.execute(query) if not route.disabled]
+    found_rows = db.session.execute(query)
+    rows = [(route, account) for route, account in found_rows if not (route.disabled or account.pause_time)]
     found = []
     if not rows:
         found.append("there is no route in use: mail is refused or waits until there is one")
@@ -197,6 +199,21 @@ def _set_monthly_quota(environment: Environment, value: int) -> None:
     environment.monthly_quota = value or None
 
 
+def _set_retention_days(environment: Environment, value: int) -> None:
+    if value not in RETENTION_DAYS:
+        text = f"0 (for ever) to {RETENTION_DAYS[-1]:,} days"
+        raise invalid([Violation("environment.retention_days", text)])
+    environment.retention_days = value
+
+
+def _set_track_opens(environment: Environment, value: bool) -> None:
+    environment.track_opens = bool(value)
+
+
+def _set_track_clicks(environment: Environment, value: bool) -> None:
+    environment.track_clicks = bool(value)
+
+
 def _set_one_click_unsubscribe(environment: Environment, value: bool) -> None:
     config: Config = current_app.config["FLUTE"]
     if value and not config.public_url:
@@ -218,4 +235,7 @@ _SETTERS: dict[str, Callable[[Environment, Any], None]] = {
     "rate_limit": _set_rate_limit,
     "monthly_quota": _set_monthly_quota,
     "one_click_unsubscribe": _set_one_click_unsubscribe,
+    "retention_days": _set_retention_days,
+    "track_opens": _set_track_opens,
+    "track_clicks": _set_track_clicks,
 }

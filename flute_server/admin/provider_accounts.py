@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from sqlalchemy import exists, select
 
@@ -66,6 +67,25 @@ def reset(id_: str, author: Author) -> ProviderAccount:
     """Note that somebody says it is well again. The caller closes its breakers and commits."""
     row = find(ProviderAccount, id_)
     _note(row, "provider_account.reset", author)
+    return row
+
+
+def pause(id_: str, author: Author) -> ProviderAccount:
+    """Let it have no more mail; the first pause stands. The workers see it at the next mail."""
+    row = find(ProviderAccount, id_)
+    if row.pause_time is None:
+        row.pause_time = datetime.now(UTC)
+        _note(row, "provider_account.pause", author)
+    db.session.commit()
+    return row
+
+
+def resume(id_: str, author: Author) -> ProviderAccount:
+    """Let it have mail again. The caller brings forward what waits, and commits."""
+    row = find(ProviderAccount, id_)
+    if row.pause_time is not None:
+        row.pause_time = None
+        _note(row, "provider_account.resume", author)
     return row
 
 

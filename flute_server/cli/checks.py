@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from cryptography.fernet import Fernet
 from flute.v1.account_service_pb2 import ListAccountsRequest
 from flute.v1.alert_service_pb2 import ListAlertsRequest
-from redis import Redis
-from redis.exceptions import RedisError
-from rq import Queue, Worker
-from rq.worker import BaseWorker
-from sqlalchemy.exc import SQLAlchemyError
 
+from flute_server.checkup import installation
+from flute_server.checkup.check import Check, Status
+from flute_server.checkup.examine import in_database, in_redis
 from flute_server.cli.common import printable
-from flute_server.cli.processes import database_trouble
 from flute_server.config import Config
 from flute_server.local.client import Client, RpcFailed
 from flute_server.local.ports import reachable, split_address
 from flute_server.local.probe import serving
-
-_OLDEST_POSTGRES = 140000
-_LEAST_FREE_BYTES = 1024**3
-_LARGEST_SKEW_S = 2.0
-_LONGEST_WAIT_S = 60.0
-_SILENT_WORKER_S = 600.0  # RQ's heartbeat is due well within that
-_DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 
 
 @dataclass(frozen=True)
@@ -59,99 +44,26 @@ class Patient:
     web: str = ""
 
 
-def secrets(patient: Patient) -> Iterator[Finding]:
+def settings(patient: Patient) -> Iterator[Finding]:
     """The keys under which credentials are sealed, and the service token."""
-    bad = [n for n, key in enumerate(patient.config.secret_keys, start=1) if not _is_fernet_key(key)]
-    if bad:
-        text = f"number {', '.join(map(str, bad))} in FLUTE_SECRET_KEYS is no Fernet key"
-        mend = "a Fernet key is 32 random bytes in URL-safe base64; keep the old ones after the new one"
-        yield Finding("secret keys", False, text, mend)
-    else:
-        yield Finding("secret keys", True, f"{len(patient.config.secret_keys)} valid")
-    if len(patient.config.service_token) < 32:
-        text = "FLUTE_SERVICE_TOKEN is shorter than 32 characters"
-        yield Finding("service token", False, text, "make one with: openssl rand -base64 32")
+    yield from _told(installation.secret_keys(patient.config))
 
 
 def postgres(patient: Patient) -> Iterator[Finding]:
-    """Reachable, new enough, durable, with room, at the newest schema."""
-    from flute_server.schema import pending_migrations  # noqa: PLC0415 - brings Flask and Alembic
-
-    try:
-        with psycopg.connect(patient.config.database_url, connect_timeout=5, autocommit=True) as connection:
-            yield from _postgres_settings(connection)
-        pending = pending_migrations(patient.config)
-    except psycopg.Error as error:
-        said = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        yield Finding("PostgreSQL", False, f"not reachable: {said[0].strip()}", _start_hint("DATABASE_URL"))
-        return
-    except SQLAlchemyError as error:
-        yield Finding("schema", False, database_trouble(error), "the database user needs all rights on it")
-        return
-    text = f"{len(pending)} migrations behind" if pending else "up to date"
-    yield Finding("schema", not pending, text, "run: flute migrate" if pending else "")
-
-
-def _postgres_settings(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
-    def ask(query: str) -> str:
-        row = connection.execute(query.encode()).fetchone()
-        return str(row[0]) if row else ""
-
-    version = ask("SHOW server_version")
-    new_enough = int(ask("SHOW server_version_num")) >= _OLDEST_POSTGRES
-    yield Finding("PostgreSQL", new_enough, f"version {version}", "" if new_enough else "use 14 or newer")
-    off = [name for name in _DURABLE if ask(f"SHOW {name}") == "off"]
-    if off:
-        text = f"{', '.join(off)} is off: accepted mail can be lost in a power cut"
-        yield Finding("durability", False, text, "switch it on in postgresql.conf and reload")
-    used, limit = int(ask("SELECT count(*) FROM pg_stat_activity")), int(ask("SHOW max_connections"))
-    full = used > 0.9 * limit
-    yield Finding("connections", not full, f"{used} of {limit}", "raise max_connections" if full else "")
-    yield _clock("PostgreSQL", float(ask("SELECT extract(epoch FROM clock_timestamp())")))
+    """Reachable, well, at the newest schema, and with nothing in it that waits for too long."""
+    yield from _told(in_database(patient.config))
 
 
 def redis(patient: Patient) -> Iterator[Finding]:
-    """Reachable, keeping what it was given, never evicting."""
-    client = _redis(patient)
-    try:
-        info: dict[str, Any] = client.info()
-        seconds, microseconds = client.time()
-    except (RedisError, OSError) as error:
-        yield Finding("Redis", False, f"not reachable: {error}", _start_hint("REDIS_URL"))
-        return
-    version = info.get("valkey_version") or info.get("redis_version", "unknown")
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    yield Finding("Redis", True, f"{name} {version}, {info.get('used_memory_human', '?')} in use")
-    policy = info.get("maxmemory_policy", "noeviction")
-    mend = "set maxmemory-policy to noeviction: a queue must refuse rather than forget"
-    yield Finding("eviction", policy == "noeviction", policy, "" if policy == "noeviction" else mend)
-    if not info.get("aof_enabled"):
-        # Not fatal: PostgreSQL knows what is due, and the sweep finds it.
-        text = "no append-only file: after a crash of Redis, due mail waits for the sweep"
-        yield Finding("persistence", False, text, "set appendonly to yes")
-    else:
-        written = info.get("aof_last_write_status", "ok") == "ok"
-        mend = "" if written else "is its disk full?"
-        yield Finding("persistence", written, "append-only file" if written else "cannot write", mend)
-    yield _clock("Redis", seconds + microseconds / 1e6)
+    """Reachable, keeping what it was given, and with workers that wait there."""
+    yield from _told(in_redis(patient.config))
 
 
-def workers(patient: Patient) -> Iterator[Finding]:
-    """Somebody must do the work, and soon."""
-    client = _redis(patient)
-    try:
-        alive = [worker for worker in Worker.all(connection=client) if _is_alive(worker)]
-        waits = {queue.name: _oldest_wait(queue) for queue in Queue.all(connection=client)}
-    except (RedisError, OSError):
-        return  # told already
-    if alive:
-        yield Finding("workers", True, f"{len(alive)} at work")
-    else:
-        yield Finding("workers", False, "none is registered: nothing is sent", "start one: flute worker")
-    longest = max(waits.values(), default=0.0)
-    late = longest > _LONGEST_WAIT_S
-    text = f"the oldest job waits for {longest:.0f} s" if longest else "nothing waits"
-    yield Finding("queue", not late, text, "start more workers, and read their logs" if late else "")
+def _told(checks: Iterable[Check]) -> Iterator[Finding]:
+    """A warning is a hint: it works, but somebody should look at it."""
+    for check in checks:
+        hint = check.status is Status.WARNING
+        yield Finding(check.title, check.status is not Status.FAILING, check.text, check.fix, hint)
 
 
 def grpc_server(patient: Patient) -> Iterator[Finding]:
@@ -202,11 +114,7 @@ def web(patient: Patient) -> Iterator[Finding]:
 
 def disk(patient: Patient) -> Iterator[Finding]:
     """A full disk stops the database."""
-    folder = next(place for place in (patient.data_dir, *patient.data_dir.parents) if place.exists())
-    usage = shutil.disk_usage(folder)
-    low = usage.free < _LEAST_FREE_BYTES
-    text = f"{usage.free / 1024**3:.1f} GiB free of {usage.total / 1024**3:.0f} at {folder}"
-    yield Finding("disk", not low, text, "make room: PostgreSQL stops when it is full" if low else "")
+    yield from _told(installation.disk(patient.data_dir))
 
 
 def web_address(env: Mapping[str, str], ready: Mapping[str, Any]) -> str:
@@ -221,43 +129,3 @@ def web_address(env: Mapping[str, str], ready: Mapping[str, Any]) -> str:
 def _client(patient: Patient) -> Client:
     config = patient.config
     return Client(config.grpc_address, config.service_token, os.environ.get("FLUTE_GRPC_TLS_CA", ""))
-
-
-def _redis(patient: Patient) -> Redis:
-    return Redis.from_url(patient.config.redis_url, socket_timeout=5, socket_connect_timeout=5)
-
-
-def _is_alive(worker: BaseWorker) -> bool:
-    beat = worker.last_heartbeat
-    if beat is None:
-        return False
-    beat = beat if beat.tzinfo else beat.replace(tzinfo=UTC)
-    return (datetime.now(UTC) - beat).total_seconds() < _SILENT_WORKER_S
-
-
-def _oldest_wait(queue: Queue) -> float:
-    first = queue.get_job_ids(0, 1)
-    job = queue.fetch_job(first[0]) if first else None
-    if job is None or job.enqueued_at is None:
-        return 0.0
-    since = job.enqueued_at if job.enqueued_at.tzinfo else job.enqueued_at.replace(tzinfo=UTC)
-    return max((datetime.now(UTC) - since).total_seconds(), 0.0)
-
-
-def _clock(where: str, theirs: float) -> Finding:
-    skew = abs(time.time() - theirs)
-    ok = skew < _LARGEST_SKEW_S
-    text = "agrees with this machine's" if ok else f"differs by {skew:.0f} s from this machine's"
-    return Finding(f"clock of {where}", ok, text, "" if ok else "synchronize both with NTP")
-
-
-def _is_fernet_key(key: str) -> bool:
-    try:
-        Fernet(key.strip())
-    except ValueError:
-        return False
-    return True
-
-
-def _start_hint(name: str) -> str:
-    return f"is it running, and is {name} right? `flute up` brings its own"

@@ -18,16 +18,15 @@ from flute_server.local.files import read_json
 from flute_server.local.ports import is_free
 from flute_server.local.ready import read_ready
 
-_WIDTH = 20
+_WIDTH = 24
 _Checks = tuple[Callable[[Patient], Iterator[Finding]], ...]
 _CHECKS: _Checks = (
-    checks.secrets,
+    checks.settings,
     checks.postgres,
     checks.redis,
     checks.grpc_server,
     checks.alerts,
     checks.web,
-    checks.workers,
     checks.disk,
 )
 
@@ -78,7 +77,7 @@ def _examine(data_dir: Path) -> Iterator[Finding]:
         text = f"no `flute up` is ready on {data_dir}"
         yield Finding("flute up", False, text, "start it, or name its folder with --data-dir")
         yield from _ports()
-        wanted = (checks.secrets, checks.disk)  # the rest would only say again that nothing runs
+        wanted = (checks.settings, checks.disk)  # the rest would only say again that nothing runs
     for check in wanted:
         try:
             yield from check(patient)

@@ -60,6 +60,21 @@ def _settings(function: Callable[..., Any]) -> Callable[..., Any]:
             default=None,
             help="Give mail with one recipient a signed unsubscribe link (RFC 8058).",
         ),
+        click.option(
+            "--retention-days",
+            type=click.IntRange(0, 3650),
+            help="Remove the content of mail so many days after it is finished; 0 keeps it.",
+        ),
+        click.option(
+            "--track-opens/--no-track-opens",
+            default=None,
+            help="Let providers tell when mail is opened, where a request does not say.",
+        ),
+        click.option(
+            "--track-clicks/--no-track-clicks",
+            default=None,
+            help="Let providers tell when links are followed, where a request does not say.",
+        ),
         click.option("--monthly-quota", type=int, help="Mails a calendar month (UTC); 0 for no limit."),
         rate_options("Mails from all keys together"),
     ):
@@ -139,6 +154,8 @@ def show(client: Client, environment: str, account: str | None, as_json: bool) -
         ("rate limit", rate_words(row) or "none"),
         ("monthly quota", f"{row.monthly_quota:,} mails" if row.monthly_quota else "none"),
         ("unsubscribe", "one-click link" if row.one_click_unsubscribe else "no link"),
+        ("content", f"removed after {row.retention_days} days" if row.retention_days else "kept"),
+        ("tracking", _tracking(row)),
         ("created (UTC)", when(row.create_time)),
     ):
         click.echo(f"  {name:<14} {value}")
@@ -221,3 +238,9 @@ def _ambiguous(row: pb.Environment) -> str:
 
 def _delay(row: pb.Environment) -> str:
     return enum_word(pb.DelayPolicy.Name(row.on_delay), "DELAY_POLICY_")
+
+
+def _tracking(row: pb.Environment) -> str:
+    """What is tracked where a request does not say."""
+    tracked = [name for name, on in (("opens", row.track_opens), ("clicks", row.track_clicks)) if on]
+    return " and ".join(tracked) or "only where asked for"

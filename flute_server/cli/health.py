@@ -16,7 +16,7 @@ Health = pb.ProviderAccount | pb.DomainHealth
 
 def in_a_line(row: pb.ProviderAccount) -> str:
     """For the list of provider accounts."""
-    words = state(row)
+    words = f"paused since {when(row.pause_time)} UTC" if row.paused else state(row)
     count = len(row.domains)
     return f"{words}; failing at {count} receiving domain{'s' * (count != 1)}" if count else words
 
@@ -49,6 +49,9 @@ def show(row: pb.ProviderAccount) -> None:
     """Everything there is to know about it."""
     click.echo(f"{printable(row.name)} ({row.provider}): {row.id}")
     click.echo(f"health: {printable(state(row))}")
+    if row.paused:
+        since = f"paused since {when(row.pause_time)} UTC"
+        click.echo(f"{since}; to give it mail: flute provider-account resume {row.id}")
     if row.breaker_state == pb.BREAKER_STATE_OPEN:
         click.echo(f"  to use it at once: flute provider-account reset {row.id}")
     if row.domains:
@@ -68,8 +71,18 @@ def _settings(row: pb.ProviderAccount) -> Iterator[str]:
     if row.webhook_path:
         yield f"webhook: <public address of the API>{row.webhook_path}"
         yield from (f"  {number}. {printable(step)}" for number, step in enumerate(row.webhook_help, start=1))
+        yield from _events(row)
     else:
         yield "webhook: none, for it posts no events"
     if "bounce_domain" in row.credentials:
         domain = printable(row.credentials["bounce_domain"])
         yield f"bounces: the MX of {domain} must lead to `flute bounces`" if domain else _NO_BOUNCES
+
+
+def _events(row: pb.ProviderAccount) -> Iterator[str]:
+    """Whether its events arrive."""
+    came = row.HasField("last_event_time")
+    yield f"events: the last came at {when(row.last_event_time)} UTC" if came else "events: none came yet"
+    if row.HasField("last_rejected_event"):
+        told = row.last_rejected_event
+        yield f"  one was refused at {when(told.time)} UTC: {printable(told.reason)}"

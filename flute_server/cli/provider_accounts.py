@@ -41,9 +41,10 @@ def provider() -> None:
 
 
 @provider.command("list")
+@click.option("--capabilities", is_flag=True, help="Tell what each can do, too.")
 @as_json
 @remote
-def list_providers(client: Client, as_json: bool) -> None:
+def list_providers(client: Client, capabilities: bool, as_json: bool) -> None:
     """List the kinds of provider and what connecting each takes."""
     kinds = _kinds(client)
     if as_json:
@@ -53,6 +54,8 @@ def list_providers(client: Client, as_json: bool) -> None:
         click.echo(f"{kind.slug}  ({kind.name})")
         for field in kind.fields:
             click.echo("  " + _field_line(field))
+        for able in kind.capabilities if capabilities else ():
+            click.echo(f"  {'+' if able.supported else '-'} {able.text}")
 
 
 @click.group()
@@ -138,6 +141,33 @@ def reset(client: Client, provider_account: str, account: str | None, as_json: b
         print_json(plain(row))
         return
     click.echo(f"reset provider account {row.name}: {printable(health.in_a_line(row))}")
+
+
+@provider_account.command()
+@_which
+@_account
+@as_json
+@remote
+def pause(client: Client, provider_account: str, account: str | None, as_json: bool) -> None:
+    """Give it no more mail, in any environment, until `resume`."""
+    request = pb.PauseProviderAccountRequest(id=provider_account_id(client, account, provider_account))
+    row = client.call(client.provider_accounts.PauseProviderAccount, request)
+    print_json(plain(row)) if as_json else click.echo(f"paused provider account {printable(row.name)}")
+
+
+@provider_account.command()
+@_which
+@_account
+@as_json
+@remote
+def resume(client: Client, provider_account: str, account: str | None, as_json: bool) -> None:
+    """Give it mail again."""
+    request = pb.ResumeProviderAccountRequest(id=provider_account_id(client, account, provider_account))
+    row = client.call(client.provider_accounts.ResumeProviderAccount, request)
+    if as_json:
+        print_json(plain(row))
+        return
+    click.echo(f"resumed provider account {printable(row.name)}: {printable(health.in_a_line(row))}")
 
 
 @provider_account.command()

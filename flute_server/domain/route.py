@@ -17,9 +17,9 @@ from flute_server.domain.drill import Drill
 class Candidate:
     """A route as the planner sees it, for some recipients of a mail.
 
-    tried: this round already; objections: what it cannot carry; authenticated: signs for the FROM domain, if
-    this mail needs that; breaker: the account's; troubles: its breakers at those of the recipients' domains
-    where it is not well; drill: one that concerns this mail.
+    paused: by a person, in every environment; tried: this round already; objections: what it cannot carry;
+    authenticated: signs for the FROM domain, if this mail needs that; breaker: the account's; troubles: its
+    breakers at those of the recipients' domains where it is not well; drill: one that concerns this mail.
     """
 
     account: UUID
@@ -27,12 +27,18 @@ class Candidate:
     position: int
     weight: int = 1
     disabled: bool = False
+    paused: bool = False
     tried: bool = False
     authenticated: bool = True
     breaker: Breaker = field(default_factory=Breaker)
     troubles: Mapping[str, Breaker] = field(default_factory=dict)
     objections: tuple[str, ...] = ()
     drill: Drill | None = None
+
+    @property
+    def off(self) -> bool:
+        """True while people do not want it to be used, however well it is."""
+        return self.disabled or self.paused
 
 
 class Use(StrEnum):
@@ -103,6 +109,8 @@ _THEIRS = "; another mail is probing it"
 def _unfit(candidate: Candidate) -> Judged | None:
     if candidate.disabled:
         return Judged(candidate, Use.LATER, "switched off in this environment")
+    if candidate.paused:
+        return Judged(candidate, Use.LATER, "paused by a person")
     if candidate.objections:
         return Judged(candidate, Use.NEVER, "cannot carry this mail: " + "; ".join(candidate.objections))
     if not candidate.authenticated:
@@ -214,6 +222,6 @@ def wait(judged: Sequence[Judged], rest: datetime) -> Wait:
     waits += [
         Wait(min(item.reopens or rest, rest))
         for item in judged
-        if item.use not in {Use.FULL, Use.NEVER} and not item.candidate.disabled
+        if item.use not in {Use.FULL, Use.NEVER} and not item.candidate.off
     ]
     return min(waits, key=lambda item: item.until, default=Wait(rest))

@@ -21,6 +21,7 @@ from flute.v1.provider_account_service_pb2_grpc import ProviderAccountServiceStu
 from flute.v1.route_service_pb2_grpc import RouteServiceStub
 from flute.v1.statistics_service_pb2_grpc import StatisticsServiceStub
 from flute.v1.suppression_service_pb2_grpc import SuppressionServiceStub
+from flute.v1.system_service_pb2_grpc import SystemServiceStub
 from flute.v1.webhook_service_pb2_grpc import WebhookServiceStub
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
@@ -64,6 +65,7 @@ class Client:
         self.routes = RouteServiceStub(self._channel)
         self.statistics = StatisticsServiceStub(self._channel)
         self.suppressions = SuppressionServiceStub(self._channel)
+        self.system = SystemServiceStub(self._channel)
         self.webhooks = WebhookServiceStub(self._channel)
 
     def __enter__(self) -> Self:

@@ -134,6 +134,7 @@ def _server_env(plan: Plan) -> dict[str, str]:
         "REDIS_URL": plan.redis_url,
         "FLUTE_SECRET_KEYS": plan.secret_keys,
         "FLUTE_SERVICE_TOKEN": plan.service_token,
+        "FLUTE_DATA_DIR": str(plan.data_dir),
     }
     env.setdefault("FLUTE_PUBLIC_URL", plan.web_address)
     if plan.demo:  # the sandbox is at a private address

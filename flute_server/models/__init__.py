@@ -4,7 +4,16 @@ from flute_server.models.account import Account, Member, Role, Session, User
 from flute_server.models.audit import AuditEntry
 from flute_server.models.base import AUTOCOMMIT, autocommit, db
 from flute_server.models.drill import Diversion, Drill
-from flute_server.models.email import Attachment, Attempt, Email, Event, IdempotencyKey, Ledger, Recipient
+from flute_server.models.email import (
+    Attachment,
+    Attempt,
+    ContentKept,
+    Email,
+    Event,
+    IdempotencyKey,
+    Ledger,
+    Recipient,
+)
 from flute_server.models.environment import (
     AmbiguityPolicy,
     ApiKey,
@@ -22,8 +31,8 @@ from flute_server.models.feedback import (
     Suppression,
     SuppressionReason,
 )
-from flute_server.models.provider_account import Breaker, Delay, ProviderAccount
-from flute_server.models.statistics import Dimension, Follower, Grain, Measure, Tally, Timing
+from flute_server.models.provider_account import Breaker, BreakerChange, Delay, ProviderAccount
+from flute_server.models.statistics import Dimension, DomainTally, Follower, Grain, Measure, Tally, Timing
 from flute_server.models.webhook import WebhookDelivery, WebhookDeliveryState, WebhookEndpoint, WebhookTry
 
 __all__ = [
@@ -37,10 +46,13 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Breaker",
+    "BreakerChange",
+    "ContentKept",
     "Delay",
     "DelayPolicy",
     "Dimension",
     "Diversion",
+    "DomainTally",
     "Drill",
     "Email",
     "Environment",

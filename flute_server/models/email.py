@@ -69,6 +69,18 @@ class Attachment(Base):
     content: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class ContentKept(Base):
+    """A mail that was not finished when its content was to be removed. look_time: when to look again."""
+
+    __tablename__ = "content_kept"
+
+    email_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("email.id", ondelete="CASCADE"), primary_key=True)
+    environment_id: Mapped[uuid.UUID]
+    look_time: Mapped[Time]
+
+    __table_args__ = (Index(None, "environment_id", "look_time"),)
+
+
 class Recipient(Base):
     """One address of an email. update_time: when it came into its state.
 

@@ -56,7 +56,9 @@ class Environment(Base):
     """A FROM domain and its settings. Times in seconds.
 
     rate_per_second, rate_burst: how much mail it takes from all keys together, null for no limit.
-    monthly_quota: mails a calendar month in UTC, null for no limit.
+    monthly_quota: mails a calendar month in UTC, null for no limit. retention_days: how long the content of
+    finished mail is kept, 0 for ever; content_place_time, content_place_id: how far that is looked after.
+    track_opens, track_clicks: for mail whose request does not say.
     """
 
     __tablename__ = "environment"
@@ -75,6 +77,11 @@ class Environment(Base):
     monthly_quota: Mapped[int | None] = mapped_column(BigInteger)
     one_click_unsubscribe: Mapped[bool] = mapped_column(default=False, server_default=false())
     create_time: Mapped[Created]
+    retention_days: Mapped[int] = mapped_column(default=0, server_default=sql("0"))
+    content_place_time: Mapped[Time | None]
+    content_place_id: Mapped[uuid.UUID | None]
+    track_opens: Mapped[bool] = mapped_column(default=False, server_default=false())
+    track_clicks: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     __table_args__ = (
         CheckConstraint(one_of("on_ambiguous", AmbiguityPolicy), name="on_ambiguous"),

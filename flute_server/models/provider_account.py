@@ -8,11 +8,16 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueCo
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flute_server.domain.breaker import BreakerState
-from flute_server.models.base import Base, Created, Id, Str, Time, one_of
+from flute_server.models.base import Base, Created, Id, Serial, Str, Time, one_of
 
 
 class ProviderAccount(Base):
-    """One set of credentials. `credentials` is Fernet-encrypted JSON; `revision` changes with them."""
+    """One set of credentials. `credentials` is Fernet-encrypted JSON; `revision` changes with them.
+
+    pause_time: since when a person lets it have no mail, null while it gets some. last_event_time: when
+    proven events last came, rejected_time and rejected_reason: when others were last refused, and why; each
+    to the minute, so that a flood of calls writes once a minute.
+    """
 
     __tablename__ = "provider_account"
 
@@ -23,6 +28,10 @@ class ProviderAccount(Base):
     credentials: Mapped[bytes] = mapped_column(LargeBinary)
     revision: Mapped[int] = mapped_column(default=1)
     create_time: Mapped[Created]
+    pause_time: Mapped[Time | None]
+    last_event_time: Mapped[Time | None]
+    rejected_time: Mapped[Time | None]
+    rejected_reason: Mapped[Str] = mapped_column(default="", server_default="")
 
     __table_args__ = (
         UniqueConstraint("account_id", "name"),
@@ -49,6 +58,26 @@ class Breaker(Base):
     reason: Mapped[Str]
 
     __table_args__ = (CheckConstraint(one_of("state", BreakerState), name="state"),)
+
+
+class BreakerChange(Base):
+    """A breaker that opened or closed, kept for a while.
+
+    domain: as in Breaker; reason: why it opened, or what closed it.
+    """
+
+    __tablename__ = "breaker_change"
+
+    id: Mapped[Serial]
+    provider_account_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("provider_account.id", ondelete="CASCADE")
+    )
+    domain: Mapped[Str]
+    opened: Mapped[bool]
+    reason: Mapped[Str]
+    time: Mapped[Created]
+
+    __table_args__ = (Index(None, "provider_account_id", "time"), Index(None, "time"))
 
 
 class Delay(Base):

@@ -28,6 +28,7 @@ class Dimension(StrEnum):
     PROVIDER_ACCOUNT = "provider_account"
     TAG = "tag"
     DOMAIN = "domain"
+    CALL = "call"  # by provider account, what concerns the calls to it and the bounces of its mail
 
 
 class Grain(StrEnum):
@@ -66,6 +67,7 @@ class Measure(StrEnum):
 
     SEND = "send"  # from accepting (or send_at) until a provider took it
     DELIVER = "deliver"  # until the receiver took it
+    CALL = "call"  # a call to a provider
 
 
 class Timing(Base):
@@ -89,3 +91,20 @@ class Timing(Base):
         CheckConstraint(one_of("grain", Grain), name="grain"),
         CheckConstraint(one_of("measure", Measure), name="measure"),
     )
+
+
+class DomainTally(Base):
+    """What became of a provider account's mail to a receiving domain, by the day in UTC. bounced: also where
+    another provider took over."""
+
+    __tablename__ = "domain_tally"
+
+    provider_account_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("provider_account.id", ondelete="CASCADE"), primary_key=True
+    )
+    day: Mapped[Time] = mapped_column(primary_key=True)
+    domain: Mapped[Str] = mapped_column(primary_key=True)
+    sent: Mapped[int] = mapped_column(BigInteger)
+    delivered: Mapped[int] = mapped_column(BigInteger)
+    bounced: Mapped[int] = mapped_column(BigInteger)
+    deferred: Mapped[int] = mapped_column(BigInteger)

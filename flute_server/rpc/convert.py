@@ -45,8 +45,8 @@ def content(message: Message) -> pb.EmailContent:
         headers=dict(message.headers),
         tags=message.tags,
         metadata=message.metadata,
-        track_opens=message.track_opens,
-        track_clicks=message.track_clicks,
+        track_opens=message.track_opens or None,
+        track_clicks=message.track_clicks or None,
     )
     # `from` is a word of Python's, so the field cannot be named in a call.
     getattr(content, "from").CopyFrom(_to_address(message.sender))

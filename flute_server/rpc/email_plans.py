@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from flute.v1.email_pb2 import EmailContent
 from flute.v1.email_service_pb2 import (
     PlanEmailRequest,
     PlanEmailResponse,
@@ -14,11 +13,10 @@ from flute.v1.email_service_pb2 import (
 )
 
 from flute_server.config import Config
-from flute_server.rpc import convert
+from flute_server.rpc.drafts import draft
 from flute_server.rpc.principal import require_sender
 from flute_server.sending import plan
 from flute_server.sending.connections import Connections
-from flute_server.sending.store import Draft
 from flute_server.sending.unsubscribe import Links
 
 
@@ -26,7 +24,7 @@ def plan_email(request: PlanEmailRequest, config: Config) -> PlanEmailResponse:
     """Which way a mail would take now."""
     sender = require_sender(request.environment_id)
     with closing(Connections(config)) as connections:
-        found = plan.plan(sender, _draft(request.content), connections, Links.of(config))
+        found = plan.plan(sender, draft(request.content, sender), connections, Links.of(config))
     return PlanEmailResponse(
         sendable=found.sendable,
         summary=found.summary,
@@ -34,11 +32,6 @@ def plan_email(request: PlanEmailRequest, config: Config) -> PlanEmailResponse:
         suppressed=[PlannedSuppression(email=email, reason=why) for email, why in found.suppressed],
         warnings=found.warnings,
     )
-
-
-def _draft(content: EmailContent) -> Draft:
-    send_at = convert.time(content.send_at) if content.HasField("send_at") else None
-    return Draft(convert.message(content), send_at)
 
 
 def _group(group: plan.PlannedGroup) -> PlannedGroup:

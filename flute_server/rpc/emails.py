@@ -34,6 +34,7 @@ from flute_server.domain.state import State
 from flute_server.errors import Unavailable, Violation, invalid
 from flute_server.models import Ledger, Recipient, Scope
 from flute_server.rpc import convert
+from flute_server.rpc.drafts import draft
 from flute_server.rpc.email_lists import list_emails
 from flute_server.rpc.email_plans import plan_email
 from flute_server.rpc.principal import ANONYMOUS, current, require_scope, require_sender
@@ -43,8 +44,9 @@ from flute_server.sending.explain import paragraphs, summary
 from flute_server.sending.idempotency import once
 from flute_server.sending.reschedule import cancel, reschedule
 from flute_server.sending.resend import original, resend
+from flute_server.sending.retention import removed
 from flute_server.sending.senders import Sender
-from flute_server.sending.store import Draft, Origin
+from flute_server.sending.store import Origin
 from flute_server.sending.story import AttemptStory, FileInfo, Moment, Story, tell
 from flute_server.sending.wake import wake
 
@@ -66,17 +68,17 @@ class EmailServicer(EmailServiceServicer):
     def SendEmail(self, request: SendEmailRequest, context: grpc.ServicerContext) -> pb.Email:
         sender = require_sender(request.environment_id)
         origin = _origin(request, test=sender.test)
-        draft = _draft(request.content)
+        asked = draft(request.content, sender)
         _expect_caller(context)
-        answer = self._told(accept(sender, draft, origin), context)
-        return _accepted(answer, sender, draft.message)
+        answer = self._told(accept(sender, asked, origin), context)
+        return _accepted(answer, sender, asked.message)
 
     def SendEmailBatch(
         self, request: SendEmailBatchRequest, context: grpc.ServicerContext
     ) -> SendEmailBatchResponse:
         sender = require_sender(request.environment_id)
         origin = _origin(request, test=sender.test)
-        drafts = [_draft(content) for content in request.emails]
+        drafts = [draft(content, sender) for content in request.emails]
         _expect_caller(context)
         answer = self._told(accept_batch(sender, drafts, origin), context)
         return SendEmailBatchResponse(results=map(_result_of, answer.results))
@@ -145,11 +147,6 @@ def _origin(request: _Repeatable, *, test: bool) -> Origin:
         request.ClearField("environment_id")
     asked = request.DESCRIPTOR.name.encode() + request.SerializeToString(deterministic=True)
     return Origin(request_id, once(key, asked, test=test))
-
-
-def _draft(content: pb.EmailContent) -> Draft:
-    send_at = convert.time(content.send_at) if content.HasField("send_at") else None
-    return Draft(convert.message(content), send_at)
 
 
 def _expect_caller(context: grpc.ServicerContext) -> None:
@@ -229,6 +226,7 @@ def _email(story: Story, show: Callable[[str], str]) -> pb.Email:
             email.content.send_at.FromDatetime(story.email.send_time)
         email.resent_from = str(story.email.resent_from or "")
         email.attachments.extend(_file(file) for file in story.files)
+        email.content_removed = removed(story.email.content)
     return email
 
 

@@ -38,6 +38,7 @@ class EnvironmentServicer(EnvironmentServiceServicer):
     ) -> pb.Environment:
         given = request.environment
         names = ["allow_subdomains", "on_ambiguous", "on_delay", "monthly_quota", "one_click_unsubscribe"]
+        names += ["retention_days", "track_opens", "track_clicks"]
         names += [name for name in ("ambiguity_wait", "give_up_after", "rate_limit") if given.HasField(name)]
         row = environments.create(
             require_account(given.account_id), given.name, given.domain, _settings(given, names), author()
@@ -98,4 +99,7 @@ def _environment(row: Environment) -> pb.Environment:
         rate_limit=rate_limit(row.rate_per_second, row.rate_burst),
         monthly_quota=row.monthly_quota or 0,
         one_click_unsubscribe=row.one_click_unsubscribe,
+        retention_days=row.retention_days,
+        track_opens=row.track_opens,
+        track_clicks=row.track_clicks,
     )

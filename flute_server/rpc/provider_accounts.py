@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import grpc
 from flute.v1 import provider_account_service_pb2 as pb
 from flute.v1.provider_account_service_pb2_grpc import ProviderAccountServiceServicer
@@ -12,10 +14,13 @@ from flute_server.admin.find import find
 from flute_server.config import Config
 from flute_server.models import ProviderAccount, db
 from flute_server.providers.base import Field, Provider
+from flute_server.providers.portrait import portrait
 from flute_server.providers.registry import PROVIDERS
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.principal import author, require_account
-from flute_server.sending import health
+from flute_server.rpc.provider_health import told
+from flute_server.rpc.statistics import period
+from flute_server.sending import account_health, health
 
 
 class ProviderAccountServicer(ProviderAccountServiceServicer):
@@ -90,6 +95,25 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
         db.session.commit()
         return self._shown(row)
 
+    def PauseProviderAccount(
+        self, request: pb.PauseProviderAccountRequest, context: grpc.ServicerContext
+    ) -> pb.ProviderAccount:
+        return self._shown(provider_accounts.pause(request.id, author()))
+
+    def GetProviderAccountHealth(
+        self, request: pb.GetProviderAccountHealthRequest, context: grpc.ServicerContext
+    ) -> pb.ProviderAccountHealth:
+        row = find(ProviderAccount, request.id)
+        return told(account_health.read(row, period(request.period), datetime.now(UTC)))
+
+    def ResumeProviderAccount(
+        self, request: pb.ResumeProviderAccountRequest, context: grpc.ServicerContext
+    ) -> pb.ProviderAccount:
+        row = provider_accounts.resume(request.id, author())
+        health.hurry(row.id, datetime.now(UTC))
+        db.session.commit()
+        return self._shown(row)
+
     def _shown(self, row: ProviderAccount) -> pb.ProviderAccount:
         kind = PROVIDERS[row.provider]
         shown = pb.ProviderAccount(
@@ -102,7 +126,13 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
             breaker_state=pb.BREAKER_STATE_CLOSED,
             webhook_path=f"/v1/webhooks/{row.provider}/{row.id}" if kind.webhooks else "",
             webhook_help=kind.webhook_help,
+            paused=row.pause_time is not None,
+            pause_time=timestamp(row.pause_time) if row.pause_time else None,
+            last_event_time=timestamp(row.last_event_time) if row.last_event_time else None,
         )
+        if row.rejected_time:
+            shown.last_rejected_event.time.FromDatetime(row.rejected_time)
+            shown.last_rejected_event.reason = row.rejected_reason
         for breaker in health.of(row.id):
             state = pb.BreakerState.Value(f"BREAKER_STATE_{breaker.state.upper()}")
             told = shown.domains.add(domain=breaker.domain) if breaker.domain else shown
@@ -119,6 +149,10 @@ def _provider(kind: type[Provider]) -> pb.Provider:
         fields=map(_field, kind.fields),
         max_bytes=kind.capabilities.max_bytes,
         max_recipients=kind.capabilities.max_recipients,
+        capabilities=(
+            pb.ProviderCapability(name=trait.name, supported=trait.supported, text=trait.text)
+            for trait in portrait(kind)
+        ),
     )
 
 

@@ -36,6 +36,8 @@ from flute.v1 import (
     statistics_service_pb2_grpc,
     suppression_service_pb2,
     suppression_service_pb2_grpc,
+    system_service_pb2,
+    system_service_pb2_grpc,
     webhook_service_pb2,
     webhook_service_pb2_grpc,
 )
@@ -59,6 +61,7 @@ from flute_server.rpc.provider_accounts import ProviderAccountServicer
 from flute_server.rpc.routes import RouteServicer
 from flute_server.rpc.statistics import StatisticsServicer
 from flute_server.rpc.suppressions import SuppressionServicer
+from flute_server.rpc.system import SystemServicer
 from flute_server.rpc.webhooks import WebhookServicer
 from flute_server.vault import vault
 
@@ -78,6 +81,7 @@ SERVICES = (
     route_service_pb2,
     statistics_service_pb2,
     suppression_service_pb2,
+    system_service_pb2,
     webhook_service_pb2,
 )
 # A mail of MAX_CONTENT_BYTES with its envelope; gRPC's own default is 4 MB.
@@ -131,6 +135,7 @@ def build(config: Config, stop: threading.Event) -> tuple[grpc.Server, health.He
     suppression_service_pb2_grpc.add_SuppressionServiceServicer_to_server(SuppressionServicer(config), server)
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(), server)
     statistics_service_pb2_grpc.add_StatisticsServiceServicer_to_server(StatisticsServicer(), server)
+    system_service_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(config), server)
     webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(WebhookServicer(config), server)
     return server, _describe(server)
 

@@ -9,11 +9,14 @@ from flute.v1 import statistics_service_pb2 as pb
 from flute.v1.statistics_service_pb2_grpc import StatisticsServiceServicer
 from google.protobuf.duration_pb2 import Duration
 
+from flute_server.admin.find import find
+from flute_server.domain.state import EventType
 from flute_server.errors import Violation, invalid
-from flute_server.models import Dimension, Measure
+from flute_server.models import Account, Dimension, Measure
 from flute_server.rpc import convert
-from flute_server.rpc.principal import require_sender
-from flute_server.sending import statistics
+from flute_server.rpc.principal import require_account, require_sender
+from flute_server.sending import attention, overview, statistics, tally
+from flute_server.sending.overview import Period
 from flute_server.sending.statistics import Interval, Span
 
 _INTERVALS = {
@@ -27,6 +30,27 @@ _GROUPS = {
     pb.STATISTICS_GROUP_PROVIDER_ACCOUNT: Dimension.PROVIDER_ACCOUNT,
     pb.STATISTICS_GROUP_TAG: Dimension.TAG,
     pb.STATISTICS_GROUP_DOMAIN: Dimension.DOMAIN,
+}
+
+
+_PERIODS = {
+    pb.OVERVIEW_PERIOD_UNSPECIFIED: Period.DAY,
+    pb.OVERVIEW_PERIOD_DAY: Period.DAY,
+    pb.OVERVIEW_PERIOD_WEEK: Period.WEEK,
+    pb.OVERVIEW_PERIOD_MONTH: Period.MONTH,
+}
+_FIGURES = {
+    "emails": tally.EMAILS,
+    "accepted": EventType.ACCEPTED,
+    "sent": EventType.SENT,
+    "delivered": EventType.DELIVERED,
+    "bounced": EventType.BOUNCED,
+    "failed": EventType.FAILED,
+    "deferred": EventType.DEFERRED,
+    "rescued": tally.RESCUED,
+    "complained": EventType.COMPLAINED,
+    "suppressed": EventType.SUPPRESSED,
+    "failovers": EventType.FAILOVER,
 }
 
 
@@ -48,18 +72,38 @@ class StatisticsServicer(StatisticsServiceServicer):
         rows = statistics.read(environment_id, span, interval, _GROUPS[request.group_by])
         return pb.GetStatisticsResponse(rows=map(_row, rows))
 
+    def GetAccountOverview(
+        self, request: pb.GetAccountOverviewRequest, context: grpc.ServicerContext
+    ) -> pb.AccountOverview:
+        account = find(Account, require_account(request.account_id))
+        now = datetime.now(UTC)
+        found = overview.read(account.id, period(request.period), now)
+        return pb.AccountOverview(
+            start_time=convert.timestamp(found.span.start),
+            end_time=convert.timestamp(found.span.end),
+            total=_figures(found.total),
+            environments=map(_part, found.environments),
+            provider_accounts=map(_part, found.provider_accounts),
+            series=(
+                pb.OverviewPoint(start_time=convert.timestamp(begin), figures=_figures(counts))
+                for begin, counts in found.series
+            ),
+            attention=map(_attention, attention.read(account.id, now)),
+        )
+
 
 def _row(row: statistics.Row) -> pb.StatisticsRow:
     return pb.StatisticsRow(
         start_time=convert.timestamp(row.start),
         group=row.group,
         counts=row.counts,
-        time_to_send=_percentiles(row.times.get(Measure.SEND)),
-        time_to_deliver=_percentiles(row.times.get(Measure.DELIVER)),
+        time_to_send=percentiles(row.times.get(Measure.SEND)),
+        time_to_deliver=percentiles(row.times.get(Measure.DELIVER)),
     )
 
 
-def _percentiles(times: statistics.Percentiles | None) -> pb.Percentiles | None:
+def percentiles(times: statistics.Percentiles | None) -> pb.Percentiles | None:
+    """As told; None for nothing measured."""
     if times is None:
         return None
     told = pb.Percentiles(count=times.count)
@@ -68,3 +112,30 @@ def _percentiles(times: statistics.Percentiles | None) -> pb.Percentiles | None:
         duration.FromTimedelta(getattr(times, name))
         getattr(told, name).CopyFrom(duration)
     return told
+
+
+def period(given: pb.OverviewPeriod.ValueType) -> Period:
+    """Raises InvalidArgument for one that there is not."""
+    if given not in _PERIODS:
+        raise invalid([Violation("period", "not a period; day, week or month")])
+    return _PERIODS[given]
+
+
+def _figures(counts: overview.Counts) -> pb.OverviewFigures:
+    return pb.OverviewFigures(**{name: counts.get(type_, 0) for name, type_ in _FIGURES.items()})
+
+
+def _part(part: overview.Part) -> pb.OverviewPart:
+    return pb.OverviewPart(id=str(part.id), name=part.name, figures=_figures(part.counts))
+
+
+def _attention(item: attention.Attention) -> pb.Attention:
+    return pb.Attention(
+        kind=pb.AttentionKind.Value(f"ATTENTION_KIND_{item.kind.upper()}"),
+        subject_id=item.subject_id,
+        subject=item.subject,
+        text=item.text,
+        urgent=item.urgent,
+        time=convert.timestamp(item.time) if item.time else None,
+        environment_id=str(item.environment_id or ""),
+    )

@@ -20,6 +20,7 @@ from flute_server.domain.verdict import Action
 from flute_server.models import Attachment, Attempt, Email, Ledger, ProviderAccount, Recipient, db
 from flute_server.sending import suppress
 from flute_server.sending.content import unpacked
+from flute_server.sending.retention import removed
 from flute_server.sending.task import Pending, Task
 
 _TASK_COLUMNS = (
@@ -64,7 +65,8 @@ class Claim:
     """A task, and what must be decided before it goes on.
 
     lost: outcomes that a worker which died left open; unended: its calls; held: by recipient, what it is
-    held for; suppressed: recipients that must not be mailed, and why.
+    held for; suppressed: recipients that must not be mailed, and why; gone: that its content was removed, so
+    that a late bounce cannot lead to an empty mail.
     """
 
     task: Task
@@ -72,6 +74,7 @@ class Claim:
     unended: set[uuid.UUID] = field(default_factory=set)
     held: dict[int, Held] = field(default_factory=dict)
     suppressed: dict[int, str] = field(default_factory=dict)
+    gone: str = ""
 
 
 def claim(limit: int, now: datetime, lease: timedelta) -> list[Claim]:
@@ -140,7 +143,7 @@ def _claim(email: Row[Any], recipients: list[Recipient], files: list[Attachment]
         test=email.test,
         send_time=email.send_time,
     )
-    return Claim(task)
+    return Claim(task, gone=removed(email.content))
 
 
 def _addressee(row: Recipient) -> Addressee:

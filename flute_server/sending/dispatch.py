@@ -180,6 +180,7 @@ def _candidate(
         position=item.position,
         weight=item.weight,
         disabled=item.disabled,
+        paused=item.paused,
         tried=item.account_id in one.tried,
         authenticated=item.authenticated or not one.needs_authentication,
         breaker=item.health,

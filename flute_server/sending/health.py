@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from flask import Flask
-from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, exists, false, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from flute_server.domain import breaker as transitions
@@ -24,6 +24,7 @@ from flute_server.models import (
     AlertKind,
     Attempt,
     Breaker,
+    BreakerChange,
     Delay,
     Email,
     ProviderAccount,
@@ -42,6 +43,8 @@ Transition = Callable[[Health], Health]
 LOOKED_AT = 5000
 HURRIED = 1000
 HURRY_SPREAD_S = 3.0
+# How long it is kept when breakers opened and closed.
+HISTORY_KEPT = timedelta(days=90)
 # Held while one process looks at silence.
 _WATCH_LOCK = 0x666C7574
 
@@ -158,6 +161,11 @@ def reset(provider_account_id: uuid.UUID) -> None:
     now = db.session.scalars(select(func.now())).one()
     mine = Breaker.provider_account_id == provider_account_id
     healthy = {"state": BreakerState.CLOSED, "failures": 0, "opened": 0, "retry_at": now, "reason": ""}
+    was_open = select(
+        Breaker.provider_account_id, Breaker.domain, false(), literal("reset by a person")
+    ).where(mine, Breaker.state != BreakerState.CLOSED)
+    columns = ["provider_account_id", "domain", "opened", "reason"]
+    db.session.execute(insert(BreakerChange).from_select(columns, was_open))
     db.session.execute(delete(Breaker).where(mine, Breaker.domain == WHOLE))
     db.session.execute(update(Breaker).where(mine).values(**healthy))
     tenant = select(ProviderAccount.account_id).where(ProviderAccount.id == provider_account_id)
@@ -222,7 +230,21 @@ def _change(account_id: uuid.UUID, domain: str, transition: Transition) -> tuple
         db.session.execute(delete(Breaker).where(*this))
     elif health != before:
         db.session.execute(update(Breaker).where(*this).values(**_values(health)))
+    if before.closed != health.closed:
+        _note(account_id, domain, health)
     return before, health
+
+
+def _note(account_id: uuid.UUID, domain: str, health: Health) -> None:
+    """Keep on record that a breaker opened or closed."""
+    reason = health.reason.replace("\0", "") if not health.closed else "works again"
+    values = {
+        "provider_account_id": account_id,
+        "domain": domain,
+        "opened": not health.closed,
+        "reason": reason,
+    }
+    db.session.execute(insert(BreakerChange).values(values))
 
 
 def _locked(account_id: uuid.UUID, domain: str) -> Health | None:
@@ -261,6 +283,7 @@ def watch(now: datetime) -> None:
         return
     _decide_probes(now)
     db.session.execute(_TIDY, {"before": now - silence.WATCHED})
+    db.session.execute(_FORGET, {"before": now - HISTORY_KEPT})
     for account_id, domain, words in silence.found(now):
         _change(account_id, domain, partial(transitions.silent, text=words, now=now))
     silence.resend(now)
@@ -284,3 +307,4 @@ _TIDY = delete(Breaker).where(
     Breaker.opened == 0,
     or_(Breaker.retry_at.is_(None), Breaker.retry_at < bindparam("before")),
 )
+_FORGET = delete(BreakerChange).where(BreakerChange.time < bindparam("before"))

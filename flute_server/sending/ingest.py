@@ -24,6 +24,7 @@ from flute_server.errors import InvalidArgument, Unauthenticated, not_found
 from flute_server.models import Attempt, Inbound, ProviderAccount, ProviderEvent, autocommit, db
 from flute_server.providers.base import Provider, WebhookMalformed, WebhookRefused, WebhookRequest
 from flute_server.providers.webhooks import parse
+from flute_server.sending import arrivals
 from flute_server.sending.connections import Connections
 from flute_server.sending.feedback import Matched, apply, match
 from flute_server.sending.record import Writes
@@ -47,6 +48,8 @@ _ACCOUNT = select(
     ProviderAccount.provider,
     ProviderAccount.revision,
     ProviderAccount.credentials,
+    ProviderAccount.last_event_time,
+    ProviderAccount.rejected_time,
 ).where(ProviderAccount.id == bindparam("id"))
 
 
@@ -76,7 +79,11 @@ class Receiver:
             if row is None or row.provider != slug:
                 raise not_found("webhook", account_id)
             provider = self._connections.get(row.id, row.revision, row.provider, row.credentials)
-            _prove(provider, request)
+            try:
+                _prove(provider, request)
+            except (Unauthenticated, InvalidArgument) as error:
+                arrivals.rejected(connection, row.id, row.rejected_time, str(error))
+                raise
             values = {
                 "provider_account_id": row.id,
                 "token": provider.webhook_token(request.body) or None,
@@ -84,6 +91,7 @@ class Receiver:
                 "due_time": func.now(),
             }
             connection.execute(upsert(Inbound).values(values).on_conflict_do_nothing())
+            arrivals.proven(connection, row.id, row.last_event_time)
         wake(self._redis_url, INGEST)
 
     def bounce(self, recipient: str, raw: bytes) -> None:
@@ -186,7 +194,10 @@ class Reader:
 def _keep(events: Sequence[Event], account_id: uuid.UUID | None, now: datetime) -> list[Matched]:
     """Store the events that are new; those of them whose mail is known."""
     found = list(zip(events, match(events, account_id), strict=True))
-    owners = _owners([item for _, item in found if item]) if account_id is None else {}
+    owners: Mapping[uuid.UUID, uuid.UUID] = {}
+    if account_id is None:
+        owners = _owners([item for _, item in found if item])
+        arrivals.by_mail(set(owners.values()), now)
     owned = [
         (event, item, owner)
         for event, item in found

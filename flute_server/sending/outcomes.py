@@ -165,6 +165,8 @@ def resolve(item: Claim, policy: Policy, writes: Writes) -> list[tuple[int, Held
         writes.tell(task.email_id, EventType.SUPPRESSED, why, row_id)
         del task.pending[row_id]
         item.held.pop(row_id, None)
+    if item.gone:
+        _end_for_want_of_content(item, writes)
     for attempt_id in item.unended:
         writes.close(attempt_id)
     for open_ in item.lost:
@@ -175,6 +177,14 @@ def resolve(item: Claim, policy: Policy, writes: Writes) -> list[tuple[int, Held
     return [
         (row_id, held) for row_id, held in item.held.items() if not _over(task, row_id, held, policy, writes)
     ]
+
+
+def _end_for_want_of_content(item: Claim, writes: Writes) -> None:
+    for row_id in item.task.pending:
+        writes.move(row_id, State.FAILED)
+        writes.tell(item.task.email_id, EventType.FAILED, f"cannot be sent again: its {item.gone}", row_id)
+    item.task.pending.clear()
+    item.held.clear()
 
 
 def _over(task: Task, row_id: int, held: Held, policy: Policy, writes: Writes) -> bool:

@@ -141,7 +141,7 @@ class _Desk:
                 provider=routes[item.candidate.account].provider,
                 chosen=item is chosen,
                 usable=item.use in _NOW,
-                ill=item.use in _ILL and not item.candidate.disabled,
+                ill=item.use in _ILL and not item.candidate.off,
                 reason=str(words["reason"]) + _lot(item, seen) + self.lots.get(item.candidate.account, ""),
                 losses=tuple(self._losses(routes[item.candidate.account], handoff)),
             )

@@ -16,6 +16,7 @@ from flute_server.sending import idempotency
 from flute_server.sending.accept import check_domain, check_routes
 from flute_server.sending.answer import Answer
 from flute_server.sending.content import unpacked
+from flute_server.sending.retention import removed
 from flute_server.sending.senders import Sender, by_environment
 from flute_server.sending.store import Draft, Origin, Source, store
 
@@ -36,12 +37,15 @@ class Original:
 def original(given: str, sender: Sender | None, *, to_all: bool) -> Original:
     """The email with this id, addressed to those whom it did not reach or `to_all`.
 
-    sender: None for the operator's own programs, which repeat a test mail as one. Raises NotFound.
+    sender: None for the operator's own programs, which repeat a test mail as one. Raises NotFound, and
+    FailedPrecondition where its content was removed.
     """
     email = db.session.get(Email, id_) if (id_ := as_uuid(given)) else None
     own = sender.environment_id if sender else None
     if email is None or not is_own_environment(email.environment_id, own):
         raise no_email()
+    if why := removed(email.content):
+        raise FailedPrecondition("CONTENT_REMOVED", f"the mail cannot be sent again: its {why}")
     query = select(Recipient).where(Recipient.email_id == email.id).order_by(Recipient.id)
     recipients = [row for row in db.session.scalars(query) if to_all or row.state in MISSED]
     sender = sender or replace(by_environment(str(email.environment_id)), test=email.test)

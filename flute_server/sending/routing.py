@@ -42,6 +42,7 @@ class RouteNow:
     max_per_second: int | None = None
     max_per_day: int | None = None
     authenticated: bool = False
+    paused: bool = False
     health: Health = field(default_factory=Health)
     domain_health: Mapping[str, Health] = field(default_factory=dict)
     drill: Drill | None = None
@@ -88,6 +89,7 @@ _QUERY = (
         DrillRow.id.label("drill_id"),
         DrillRow.end_time.label("drill_end"),
         DrillRow.share.label("drill_share"),
+        ProviderAccount.pause_time,
     )
     .join(Route, Route.environment_id == Environment.id, isouter=True)
     .join(ProviderAccount, ProviderAccount.id == Route.provider_account_id, isouter=True)
@@ -139,6 +141,7 @@ def _route(row: Row[*tuple[Any, ...]], healths: Mapping[str, Health]) -> RouteNo
         position=row.position,
         weight=row.weight,
         disabled=row.disabled,
+        paused=row.pause_time is not None,
         max_per_second=row.max_per_second,
         max_per_day=row.max_per_day,
         authenticated=row.authenticated,

@@ -32,6 +32,8 @@ class Sender:
     allow_subdomains: bool
     has_routes: bool
     one_click_unsubscribe: bool = False
+    track_opens: bool = False
+    track_clicks: bool = False
     limit: Limit | None = None
     monthly_quota: int | None = None
     test: bool = False
@@ -47,7 +49,7 @@ _BY_KEY = """
 SELECT k.id AS key_id, k.last_used_time, k.revoke_time, k.expire_time, k.expire_time < now() AS expired,
     k.kind, k.scopes, k.rate_per_second AS key_rate, k.rate_burst AS key_burst, k.name, k.hint,
     e.id, e.account_id, e.domain, e.allow_subdomains, e.one_click_unsubscribe, e.rate_per_second AS rate,
-    e.rate_burst AS burst, e.monthly_quota,
+    e.rate_burst AS burst, e.monthly_quota, e.track_opens, e.track_clicks,
     EXISTS (SELECT FROM route r WHERE r.environment_id = e.id) AS has_routes
 FROM api_key k JOIN environment e ON e.id = k.environment_id
 WHERE k.hash = %(hash)s
@@ -79,6 +81,8 @@ def by_key(token: str) -> Sender:
         allow_subdomains=row.allow_subdomains,
         has_routes=row.has_routes,
         one_click_unsubscribe=row.one_click_unsubscribe,
+        track_opens=row.track_opens,
+        track_clicks=row.track_clicks,
         limit=_limit(row.rate, row.burst),
         monthly_quota=row.monthly_quota,
         test=row.kind == KeyKind.TEST,
@@ -108,6 +112,8 @@ def by_environment(environment_id: str) -> Sender:
         allow_subdomains=row.allow_subdomains,
         has_routes=bool(has_routes),
         one_click_unsubscribe=row.one_click_unsubscribe,
+        track_opens=row.track_opens,
+        track_clicks=row.track_clicks,
         limit=_limit(row.rate_per_second, row.rate_burst),
         monthly_quota=row.monthly_quota,
     )

@@ -144,7 +144,8 @@ _OVERDUE = text(
           SELECT FROM ledger o WHERE o.recipient_id = r.id AND o.outcome = '{Outcome.ACCEPTED}'
               AND o.fate IS NULL AND o.action = '{Action.FAILOVER}')
       AND EXISTS (
-          SELECT FROM route t WHERE t.environment_id = n.id AND NOT t.disabled AND NOT EXISTS (
+          SELECT FROM route t JOIN provider_account u ON u.id = t.provider_account_id AND u.pause_time IS NULL
+          WHERE t.environment_id = n.id AND NOT t.disabled AND NOT EXISTS (
               SELECT FROM ledger o JOIN attempt s ON s.id = o.attempt_id
               WHERE o.recipient_id = r.id AND o.outcome = '{Outcome.ACCEPTED}'
                 AND s.provider_account_id = t.provider_account_id))

@@ -57,6 +57,18 @@ class Span:
             raise invalid([Violation("interval", text)])
         return span
 
+    def bounds(self, interval: Interval) -> dict[str, object]:
+        """What WITHIN asks for."""
+        first_day, last_day = self._whole_days() if interval is not Interval.HOUR else (self.end, self.end)
+        return {"start": self.start, "first_day": first_day, "last_day": last_day, "end": self.end}
+
+    def _whole_days(self) -> tuple[datetime, datetime]:
+        """The whole days in it, from the first to before the last; two times its end if there are none."""
+        first, last = self.start.replace(hour=0), self.end.replace(hour=0)
+        if first >= last:
+            return self.end, self.end
+        return first if first == self.start else first + DAY, last
+
 
 def _hour(time: datetime, *, up: bool = False) -> datetime:
     hour = time.replace(minute=0, second=0, microsecond=0)
@@ -89,14 +101,9 @@ def read(environment_id: uuid.UUID, span: Span, interval: Interval, dimension: D
     At most MAX_GROUPS groups, those with the most mail. They are the names of provider accounts, tags or
     domains; empty for ALL.
     """
-    first_day, last_day = _whole_days(span) if interval is not Interval.HOUR else (span.end, span.end)
-    values = {
+    values = span.bounds(interval) | {
         "environment": environment_id,
         "dimension": dimension,
-        "start": span.start,
-        "first_day": first_day,
-        "last_day": last_day,
-        "end": span.end,
         "most": MAX_GROUPS,
         # Accepting knows no provider account yet.
         "mail": EventType.SENT if dimension is Dimension.PROVIDER_ACCOUNT else EventType.ACCEPTED,
@@ -125,14 +132,6 @@ def read(environment_id: uuid.UUID, span: Span, interval: Interval, dimension: D
     return sorted(rows.values(), key=lambda row: (row.start, row.group))
 
 
-def _whole_days(span: Span) -> tuple[datetime, datetime]:
-    """The whole days in it, from the first on and before the last; two times its end if there are none."""
-    first, last = span.start.replace(hour=0), span.end.replace(hour=0)
-    if first >= last:
-        return span.end, span.end
-    return first if first == span.start else first + DAY, last
-
-
 def _names(keys: list[str], dimension: Dimension) -> dict[str, str]:
     """What people call the groups, where that is not what they are counted by."""
     if dimension is not Dimension.PROVIDER_ACCOUNT:
@@ -143,26 +142,27 @@ def _names(keys: list[str], dimension: Dimension) -> dict[str, str]:
 
 
 # When the interval of a row begins; null where that is the begin of the span.
-_STARTS = {
+STARTS = {
     Interval.HOUR: "start",
     Interval.DAY: "date_trunc('day', start, 'UTC')",
     Interval.TOTAL: "NULL::timestamptz",
 }
 # Which rows of a table tell of the span: those of whole days, and of the hours before and after them. Who
 # asks for hours is told by hours alone. All are ranges of the primary key.
-_WITHIN = f"""
-environment_id = %(environment)s AND dimension = %(dimension)s AND (
+WITHIN = f"""
+(
     grain = '{Grain.HOUR}' AND start >= %(start)s AND start < %(first_day)s
     OR grain = '{Grain.DAY}' AND start >= %(first_day)s AND start < %(last_day)s
     OR grain = '{Grain.HOUR}' AND start >= %(last_day)s AND start < %(end)s)
 """
+_MINE = f"environment_id = %(environment)s AND dimension = %(dimension)s AND {WITHIN}"
 
 
 def _counts(begin: str) -> str:
     return f"""
     WITH counted AS MATERIALIZED (
         SELECT {begin} AS begin, key, type, sum(count)::bigint AS number
-        FROM tally WHERE {_WITHIN} GROUP BY 1, 2, 3
+        FROM tally WHERE {_MINE} GROUP BY 1, 2, 3
     ), largest AS (
         SELECT key FROM counted GROUP BY key
         ORDER BY sum(number) FILTER (WHERE type = %(mail)s) DESC NULLS LAST, key LIMIT %(most)s
@@ -175,12 +175,12 @@ def _times(begin: str) -> str:
     return f"""
     WITH counted AS (
         SELECT {begin} AS begin, key COLLATE "C" AS key, measure, bucket, sum(count)::bigint AS number
-        FROM timing WHERE {_WITHIN} AND key = ANY(%(keys)s::text[]) GROUP BY 1, 2, 3, 4
+        FROM timing WHERE {_MINE} AND key = ANY(%(keys)s::text[]) GROUP BY 1, 2, 3, 4
     )
     SELECT begin, key, measure, array_agg(bucket) AS buckets, array_agg(number) AS numbers
     FROM counted GROUP BY 1, 2, 3
     """  # noqa: S608  constants only
 
 
-_COUNTS = {interval: _counts(begin) for interval, begin in _STARTS.items()}
-_TIMES = {interval: _times(begin) for interval, begin in _STARTS.items()}
+_COUNTS = {interval: _counts(begin) for interval, begin in STARTS.items()}
+_TIMES = {interval: _times(begin) for interval, begin in STARTS.items()}

@@ -13,6 +13,9 @@ from flute_server.sending.position import Position
 # mail a provider took after another had failed.
 EMAILS = "emails"
 RESCUED = "rescued"
+# Of the dimension of calls: calls, besides their outcomes by recipient; and bounces, by their cause.
+CALLS = "calls"
+BOUNCE = "bounce:"
 
 
 def count(connection: Connection, first: Position, last: Position, limit: int) -> None:
@@ -36,13 +39,17 @@ def count(connection: Connection, first: Position, last: Position, limit: int) -
 # mail may be large. Nobody else writes these tables, so that the order of the rows does not matter.
 _COUNT = f"""
 WITH batch AS MATERIALIZED (
-    SELECT id, email_id, recipient_id, attempt_id, environment_id, type, time
+    SELECT id, email_id, recipient_id, attempt_id, environment_id, type, time,
+        detail->'verdict'->>'cause' AS cause, coalesce(jsonb_typeof(detail), 'null') = 'null' AS plain
     FROM event
     WHERE (xid, id) > (%(first_xid)s::xid8, %(first_id)s) AND (xid, id) <= (%(last_xid)s::xid8, %(last_id)s)
     ORDER BY xid, id
     LIMIT %(limit)s
 ), happened AS MATERIALIZED (
-    SELECT b.id, b.environment_id, b.type,
+    SELECT b.id, b.environment_id, b.type, b.cause, b.attempt_id, answer.outcome,
+        CASE WHEN answer.outcome IS NOT NULL THEN width_bucket(
+            (extract(epoch FROM a.end_time - a.start_time) * 1000000)::bigint, %(bounds)s::bigint[]
+        ) END AS call_bucket,
         date_trunc('hour', b.time, 'UTC') AS hour,
         a.provider_account_id::text AS provider_account,
         lower(split_part(coalesce(one.address, every.address), '@', -1)) AS domain,
@@ -61,6 +68,8 @@ WITH batch AS MATERIALIZED (
     LEFT JOIN recipient one ON one.id = b.recipient_id
     LEFT JOIN recipient every ON every.email_id = CASE WHEN b.recipient_id IS NULL THEN b.email_id END
     LEFT JOIN attempt a ON a.id = b.attempt_id
+    LEFT JOIN ledger answer ON b.plain AND b.time = a.end_time
+        AND answer.attempt_id = b.attempt_id AND answer.recipient_id = b.recipient_id
 ), spread AS MATERIALIZED (
     SELECT h.environment_id, d.dimension, h.hour, d.key, h.id, h.type, h.measure, h.bucket, h.rescued
     FROM happened h CROSS JOIN LATERAL (
@@ -78,9 +87,38 @@ WITH batch AS MATERIALIZED (
     UNION ALL
     SELECT environment_id, dimension, hour, key, '{EMAILS}', count(DISTINCT id) FROM spread
     WHERE type = '{EventType.ACCEPTED}' GROUP BY 1, 2, 3, 4
+    UNION ALL
+    SELECT environment_id, '{Dimension.CALL}', hour, provider_account, '{CALLS}', count(DISTINCT attempt_id)
+    FROM happened WHERE outcome IS NOT NULL GROUP BY 1, 2, 3, 4
+    UNION ALL
+    SELECT environment_id, '{Dimension.CALL}', hour, provider_account, outcome, count(*)
+    FROM happened WHERE outcome IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+    UNION ALL
+    SELECT environment_id, '{Dimension.CALL}', hour, provider_account, '{BOUNCE}' || cause, count(*)
+    FROM happened WHERE cause IS NOT NULL AND provider_account IS NOT NULL GROUP BY 1, 2, 3, 4, 5
 ), times AS MATERIALIZED (
     SELECT environment_id, dimension, hour, key, measure, bucket, count(*) FROM spread
     WHERE measure IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6
+    UNION ALL
+    SELECT environment_id, '{Dimension.CALL}', hour, provider_account, '{Measure.CALL}', call_bucket,
+        count(DISTINCT attempt_id)
+    FROM happened WHERE call_bucket IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6
+), domains AS (
+    INSERT INTO domain_tally AS t (provider_account_id, day, domain, sent, delivered, bounced, deferred)
+    SELECT provider_account::uuid, date_trunc('day', hour, 'UTC'), domain,
+        count(*) FILTER (WHERE type = '{EventType.SENT}'),
+        count(*) FILTER (WHERE type = '{EventType.DELIVERED}'),
+        count(*) FILTER (WHERE type = '{EventType.BOUNCED}'
+            OR type IN ('{EventType.FAILOVER}', '{EventType.FAILED}') AND cause IS NOT NULL),
+        count(*) FILTER (WHERE type = '{EventType.DEFERRED}')
+    FROM happened
+    WHERE provider_account IS NOT NULL AND domain IS NOT NULL AND type IN (
+        '{EventType.SENT}', '{EventType.DELIVERED}', '{EventType.BOUNCED}', '{EventType.FAILOVER}',
+        '{EventType.FAILED}', '{EventType.DEFERRED}')
+    GROUP BY 1, 2, 3
+    ON CONFLICT (provider_account_id, day, domain) DO UPDATE
+    SET sent = t.sent + excluded.sent, delivered = t.delivered + excluded.delivered,
+        bounced = t.bounced + excluded.bounced, deferred = t.deferred + excluded.deferred
 ), tallied AS (
     INSERT INTO tally AS t (environment_id, dimension, grain, start, key, type, count)
     SELECT environment_id, dimension, '{Grain.HOUR}', hour, key, type, count FROM counts

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,6 +18,10 @@ log = logging.getLogger(__name__)
 # removed when it starts, and by itself after this many seconds if the job was lost.
 _MARK_TTL_S = 5
 _SOCKET_TIMEOUT_S = 2
+
+
+# Where workers say when they swept last, in seconds since 1970.
+SWEPT = "flute:swept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,12 @@ def awake(redis_url: str, work: Work = DELIVER) -> None:
         connection(redis_url).delete(_mark(work))
     except RedisError as error:
         log.warning("Redis does not answer: %s", error)
+
+
+def swept(redis_url: str) -> None:
+    """Said by a worker that sweeps, for whoever asks how the installation is. Never raises."""
+    with suppress(RedisError):
+        connection(redis_url).set(SWEPT, int(time.time()))
 
 
 def _mark(work: Work) -> str:

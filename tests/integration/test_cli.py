@@ -315,6 +315,20 @@ def test_a_key_has_scopes_an_end_and_a_limit_and_can_be_replaced(flute: Flute, a
     )
 
 
+def test_an_environment_forgets_content_and_tracks_where_told(flute: Flute, account: str):
+    made = flute.json(
+        "environment", "create", "--account", account, "--name", "R", "--domain", "a.example",
+        "--retention-days", "30", "--track-clicks",
+    )  # fmt: skip
+    shown = flute("environment", "show", made["id"]).output
+    assert "removed after 30 days" in shown
+    assert "tracking       clicks" in shown
+    flute.json("environment", "update", made["id"], "--retention-days", "0", "--track-opens")
+    shown = flute("environment", "show", made["id"]).output
+    assert "content        kept" in shown
+    assert "tracking       opens and clicks" in shown
+
+
 def test_an_environment_has_limits_and_loses_them(flute: Flute, account: str):
     made = flute.json(
         "environment", "create", "--account", account, "--name", "T", "--domain", "a.example",

@@ -114,6 +114,12 @@ _ALL = (
     Kind(
         "nothing_to_resend", 409, "The mail reached all, or is still on its way.", "Resend to `all`, or wait."
     ),
+    Kind(
+        "content_removed",
+        409,
+        "The mail was finished so long ago that its content was removed, as its environment wants it.",
+        "Send it anew, with its content.",
+    ),
     Kind("too_many_endpoints", 409, "The environment has its largest number of endpoints.", "Delete one."),
     Kind("request_entity_too_large", 413, "The body is larger than 35 MB.", "Send less, or a link to it."),
     Kind("uri_too_long", 414, "The address is longer than 4,000 bytes.", _FIX),

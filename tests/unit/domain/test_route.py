@@ -48,6 +48,7 @@ candidates = st.lists(
         position=st.integers(1, 4),
         weight=st.integers(1, 1000),
         disabled=st.booleans(),
+        paused=st.booleans(),
         tried=st.booleans(),
         authenticated=st.booleans(),
         breaker=st.sampled_from([Breaker(), DUE, *UNUSABLE]),
@@ -78,7 +79,7 @@ def test_what_is_tried_disabled_ill_or_unfit_is_not_used(routes: list[Candidate]
     usable_accounts = [item.candidate.account for item in usable(judged)]
     for item in judged:
         route = item.candidate
-        unfit = route.tried or route.disabled or route.objections or not route.authenticated
+        unfit = route.tried or route.off or route.objections or not route.authenticated
         out = route.breaker in UNUSABLE or any(it in (OPEN, PROBED) for it in route.troubles.values())
         assert (route.account in usable_accounts) == (not unfit and not out)
 

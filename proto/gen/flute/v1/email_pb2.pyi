@@ -265,9 +265,9 @@ class EmailContent(_message.Message):
     html: _builtins.str
     """The HTML body."""
     track_opens: _builtins.bool
-    """Ask the provider to tell when the mail is opened."""
+    """Ask the provider to tell when the mail is opened; absent for what the environment says."""
     track_clicks: _builtins.bool
-    """Ask the provider to rewrite links and tell when they are followed."""
+    """Ask the provider to rewrite links and tell when they are followed; absent for what the environment says."""
     @_builtins.property
     def to(self) -> _containers.RepeatedCompositeFieldContainer[Global___Address]:
         """The addressees named in the To field."""
@@ -318,15 +318,22 @@ class EmailContent(_message.Message):
         attachments: _abc.Iterable[Global___Attachment] | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        track_opens: _builtins.bool = ...,
-        track_clicks: _builtins.bool = ...,
+        track_opens: _builtins.bool | None = ...,
+        track_clicks: _builtins.bool | None = ...,
         send_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "send_at", b"send_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_track_clicks", b"_track_clicks", "_track_opens", b"_track_opens", "from", b"from", "send_at", b"send_at", "track_clicks", b"track_clicks", "track_opens", b"track_opens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "bcc", b"bcc", "cc", b"cc", "from", b"from", "headers", b"headers", "html", b"html", "metadata", b"metadata", "reply_to", b"reply_to", "send_at", b"send_at", "subject", b"subject", "tags", b"tags", "text", b"text", "to", b"to", "track_clicks", b"track_clicks", "track_opens", b"track_opens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_track_clicks", b"_track_clicks", "_track_opens", b"_track_opens", "attachments", b"attachments", "bcc", b"bcc", "cc", b"cc", "from", b"from", "headers", b"headers", "html", b"html", "metadata", b"metadata", "reply_to", b"reply_to", "send_at", b"send_at", "subject", b"subject", "tags", b"tags", "text", b"text", "to", b"to", "track_clicks", b"track_clicks", "track_opens", b"track_opens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__track_clicks: _TypeAlias = _typing.Literal["track_clicks"]  # noqa: Y015
+    _WhichOneofArgType__track_clicks: _TypeAlias = _typing.Literal["_track_clicks", b"_track_clicks"]  # noqa: Y015
+    _WhichOneofReturnType__track_opens: _TypeAlias = _typing.Literal["track_opens"]  # noqa: Y015
+    _WhichOneofArgType__track_opens: _TypeAlias = _typing.Literal["_track_opens", b"_track_opens"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__track_clicks) -> _WhichOneofReturnType__track_clicks | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__track_opens) -> _WhichOneofReturnType__track_opens | None: ...
 
 Global___EmailContent: _TypeAlias = EmailContent  # noqa: Y015
 
@@ -604,6 +611,7 @@ class Email(_message.Message):
     ATTACHMENTS_FIELD_NUMBER: _builtins.int
     TEST_FIELD_NUMBER: _builtins.int
     RESENT_FROM_FIELD_NUMBER: _builtins.int
+    CONTENT_REMOVED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID (version 4)."""
     environment_id: _builtins.str
@@ -614,6 +622,10 @@ class Email(_message.Message):
     """It was sent with a key of type test: nobody got it, and its events are simulated."""
     resent_from: _builtins.str
     """The email that this one repeats; empty for a mail of its own."""
+    content_removed: _builtins.str
+    """That text, HTML, headers and attachments were removed, since the environment keeps them only for so many days after
+    a mail is finished; empty while they are there.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -657,10 +669,11 @@ class Email(_message.Message):
         attachments: _abc.Iterable[Global___AttachmentInfo] | None = ...,
         test: _builtins.bool = ...,
         resent_from: _builtins.str = ...,
+        content_removed: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "create_time", b"create_time", "next_attempt_time", b"next_attempt_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "attempts", b"attempts", "content", b"content", "create_time", b"create_time", "environment_id", b"environment_id", "events", b"events", "id", b"id", "next_attempt_time", b"next_attempt_time", "recipients", b"recipients", "resent_from", b"resent_from", "state", b"state", "test", b"test"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "attempts", b"attempts", "content", b"content", "content_removed", b"content_removed", "create_time", b"create_time", "environment_id", b"environment_id", "events", b"events", "id", b"id", "next_attempt_time", b"next_attempt_time", "recipients", b"recipients", "resent_from", b"resent_from", "state", b"state", "test", b"test"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -91,6 +91,9 @@ class Environment(_message.Message):
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
     MONTHLY_QUOTA_FIELD_NUMBER: _builtins.int
     ONE_CLICK_UNSUBSCRIBE_FIELD_NUMBER: _builtins.int
+    RETENTION_DAYS_FIELD_NUMBER: _builtins.int
+    TRACK_OPENS_FIELD_NUMBER: _builtins.int
+    TRACK_CLICKS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     account_id: _builtins.str
@@ -111,6 +114,14 @@ class Environment(_message.Message):
     """Add a signed one-click unsubscribe link (RFC 8058) to every mail that has one recipient and no List-Unsubscribe
     header of its own.
     """
+    retention_days: _builtins.int
+    """How many days after a mail is finished its text, HTML, headers and attachments are removed; 0 keeps them, at most
+    3,650. Recipients, subject and timeline stay. What a provider may still send back is kept for 2 days at least.
+    """
+    track_opens: _builtins.bool
+    """Ask providers to tell when mail is opened, where a request does not say."""
+    track_clicks: _builtins.bool
+    """Ask providers to rewrite links and tell when they are followed, where a request does not say."""
     @_builtins.property
     def ambiguity_wait(self) -> _duration_pb2.Duration:
         """How long WAIT holds a mail; 1 minute to 7 days, default 1 hour."""
@@ -148,10 +159,13 @@ class Environment(_message.Message):
         rate_limit: _limit_pb2.RateLimit | None = ...,
         monthly_quota: _builtins.int = ...,
         one_click_unsubscribe: _builtins.bool = ...,
+        retention_days: _builtins.int = ...,
+        track_opens: _builtins.bool = ...,
+        track_clicks: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "give_up_after", b"give_up_after", "rate_limit", b"rate_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allow_subdomains", b"allow_subdomains", "ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "domain", b"domain", "give_up_after", b"give_up_after", "id", b"id", "monthly_quota", b"monthly_quota", "name", b"name", "on_ambiguous", b"on_ambiguous", "on_delay", b"on_delay", "one_click_unsubscribe", b"one_click_unsubscribe", "rate_limit", b"rate_limit", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allow_subdomains", b"allow_subdomains", "ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "domain", b"domain", "give_up_after", b"give_up_after", "id", b"id", "monthly_quota", b"monthly_quota", "name", b"name", "on_ambiguous", b"on_ambiguous", "on_delay", b"on_delay", "one_click_unsubscribe", b"one_click_unsubscribe", "rate_limit", b"rate_limit", "retention_days", b"retention_days", "track_clicks", b"track_clicks", "track_opens", b"track_opens", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,7 +290,7 @@ class UpdateEnvironmentRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Any of name, allow_subdomains, on_ambiguous, ambiguity_wait, give_up_after, on_delay, rate_limit,
-        monthly_quota, one_click_unsubscribe.
+        monthly_quota, one_click_unsubscribe, retention_days, track_opens, track_clicks.
         """
 
     def __init__(

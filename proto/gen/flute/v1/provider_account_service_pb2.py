@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from flute.v1 import annotations_pb2 as flute_dot_v1_dot_annotations__pb2
+from flute.v1 import statistics_service_pb2 as flute_dot_v1_dot_statistics__service__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'flute/v1/provider_account_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\rProviderField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\x08\x12\x10\n\x08required\x18\x04 \x01(\x08\x12\x15\n\rdefault_value\x18\x05 \x01(\t\x12\x0c\n\x04help\x18\x06 \x01(\t\x12\x0f\n\x07\x63hoices\x18\x07 \x03(\t\"z\n\x08Provider\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\'\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x17.flute.v1.ProviderField\x12\x11\n\tmax_bytes\x18\x04 \x01(\x03\x12\x16\n\x0emax_recipients\x18\x05 \x01(\x05\"\x95\x01\n\x0c\x44omainHealth\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12-\n\rbreaker_state\x18\x02 \x01(\x0e\x32\x16.flute.v1.BreakerState\x12\x16\n\x0e\x62reaker_reason\x18\x03 \x01(\t\x12.\n\nretry_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x03\n\x0fProviderAccount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12?\n\x0b\x63redentials\x18\x05 \x03(\x0b\x32*.flute.v1.ProviderAccount.CredentialsEntry\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\rbreaker_state\x18\x07 \x01(\x0e\x32\x16.flute.v1.BreakerState\x12\x16\n\x0e\x62reaker_reason\x18\x08 \x01(\t\x12.\n\nretry_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwebhook_path\x18\n \x01(\t\x12\x14\n\x0cwebhook_help\x18\x0b \x03(\t\x12\'\n\x07\x64omains\x18\x0c \x03(\x0b\x32\x16.flute.v1.DomainHealth\x1a\x32\n\x10\x43redentialsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x16\n\x14ListProvidersRequest\">\n\x15ListProvidersResponse\x12%\n\tproviders\x18\x01 \x03(\x0b\x32\x12.flute.v1.Provider\"S\n\x1c\x43reateProviderAccountRequest\x12\x33\n\x10provider_account\x18\x01 \x01(\x0b\x32\x19.flute.v1.ProviderAccount\"\'\n\x19GetProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"X\n\x1bListProviderAccountsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x1cListProviderAccountsResponse\x12\x34\n\x11provider_accounts\x18\x01 \x03(\x0b\x32\x19.flute.v1.ProviderAccount\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x1cUpdateProviderAccountRequest\x12\x33\n\x10provider_account\x18\x01 \x01(\x0b\x32\x19.flute.v1.ProviderAccount\"*\n\x1c\x44\x65leteProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"*\n\x1cVerifyProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x1dVerifyProviderAccountResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0c\n\x04text\x18\x02 \x01(\t\")\n\x1bResetProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xac\x06\n\x16ProviderAccountService\x12V\n\rListProviders\x12\x1e.flute.v1.ListProvidersRequest\x1a\x1f.flute.v1.ListProvidersResponse\"\x04\xb0\xbb\x18\x01\x12`\n\x15\x43reateProviderAccount\x12&.flute.v1.CreateProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x03\x12Z\n\x12GetProviderAccount\x12#.flute.v1.GetProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x01\x12k\n\x14ListProviderAccounts\x12%.flute.v1.ListProviderAccountsRequest\x1a&.flute.v1.ListProviderAccountsResponse\"\x04\xb0\xbb\x18\x01\x12`\n\x15UpdateProviderAccount\x12&.flute.v1.UpdateProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x03\x12]\n\x15\x44\x65leteProviderAccount\x12&.flute.v1.DeleteProviderAccountRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x12n\n\x15VerifyProviderAccount\x12&.flute.v1.VerifyProviderAccountRequest\x1a\'.flute.v1.VerifyProviderAccountResponse\"\x04\xb0\xbb\x18\x02\x12^\n\x14ResetProviderAccount\x12%.flute.v1.ResetProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'flute/v1/provider_account_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a!flute/v1/statistics_service.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\rProviderField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06secret\x18\x03 \x01(\x08\x12\x10\n\x08required\x18\x04 \x01(\x08\x12\x15\n\rdefault_value\x18\x05 \x01(\t\x12\x0c\n\x04help\x18\x06 \x01(\t\x12\x0f\n\x07\x63hoices\x18\x07 \x03(\t\"\xae\x01\n\x08Provider\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\'\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x17.flute.v1.ProviderField\x12\x11\n\tmax_bytes\x18\x04 \x01(\x03\x12\x16\n\x0emax_recipients\x18\x05 \x01(\x05\x12\x32\n\x0c\x63\x61pabilities\x18\x06 \x03(\x0b\x32\x1c.flute.v1.ProviderCapability\"C\n\x12ProviderCapability\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tsupported\x18\x02 \x01(\x08\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x95\x01\n\x0c\x44omainHealth\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12-\n\rbreaker_state\x18\x02 \x01(\x0e\x32\x16.flute.v1.BreakerState\x12\x16\n\x0e\x62reaker_reason\x18\x03 \x01(\t\x12.\n\nretry_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xee\x04\n\x0fProviderAccount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x10\n\x08provider\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12?\n\x0b\x63redentials\x18\x05 \x03(\x0b\x32*.flute.v1.ProviderAccount.CredentialsEntry\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\rbreaker_state\x18\x07 \x01(\x0e\x32\x16.flute.v1.BreakerState\x12\x16\n\x0e\x62reaker_reason\x18\x08 \x01(\t\x12.\n\nretry_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwebhook_path\x18\n \x01(\t\x12\x14\n\x0cwebhook_help\x18\x0b \x03(\t\x12\'\n\x07\x64omains\x18\x0c \x03(\x0b\x32\x16.flute.v1.DomainHealth\x12\x0e\n\x06paused\x18\r \x01(\x08\x12.\n\npause_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_event_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x13last_rejected_event\x18\x10 \x01(\x0b\x32\x17.flute.v1.RejectedEvent\x1a\x32\n\x10\x43redentialsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"I\n\rRejectedEvent\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x16\n\x14ListProvidersRequest\">\n\x15ListProvidersResponse\x12%\n\tproviders\x18\x01 \x03(\x0b\x32\x12.flute.v1.Provider\"S\n\x1c\x43reateProviderAccountRequest\x12\x33\n\x10provider_account\x18\x01 \x01(\x0b\x32\x19.flute.v1.ProviderAccount\"\'\n\x19GetProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"X\n\x1bListProviderAccountsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"m\n\x1cListProviderAccountsResponse\x12\x34\n\x11provider_accounts\x18\x01 \x03(\x0b\x32\x19.flute.v1.ProviderAccount\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x1cUpdateProviderAccountRequest\x12\x33\n\x10provider_account\x18\x01 \x01(\x0b\x32\x19.flute.v1.ProviderAccount\"*\n\x1c\x44\x65leteProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"*\n\x1cVerifyProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"9\n\x1dVerifyProviderAccountResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0c\n\x04text\x18\x02 \x01(\t\")\n\x1bResetProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\")\n\x1bPauseProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"*\n\x1cResumeProviderAccountRequest\x12\n\n\x02id\x18\x01 \x01(\t\"W\n\x1fGetProviderAccountHealthRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x06period\x18\x02 \x01(\x0e\x32\x18.flute.v1.OverviewPeriod\"\xb9\x01\n\x16ProviderAccountFigures\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x03\x12\x10\n\x08not_sent\x18\x03 \x01(\x03\x12\x0f\n\x07refused\x18\x04 \x01(\x03\x12\x11\n\tambiguous\x18\x05 \x01(\x03\x12\x11\n\tdelivered\x18\x06 \x01(\x03\x12\x0f\n\x07\x62ounced\x18\x07 \x01(\x03\x12\x10\n\x08\x64\x65\x66\x65rred\x18\x08 \x01(\x03\x12\x0f\n\x07rescued\x18\t \x01(\x03\"\xd3\x01\n\x14ProviderAccountPoint\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07\x66igures\x18\x02 \x01(\x0b\x32 .flute.v1.ProviderAccountFigures\x12(\n\tcall_time\x18\x03 \x01(\x0b\x32\x15.flute.v1.Percentiles\x12.\n\x0ftime_to_deliver\x18\x04 \x01(\x0b\x32\x15.flute.v1.Percentiles\"+\n\x0b\x42ounceCause\x12\r\n\x05\x63\x61use\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"c\n\rDomainFigures\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x0c\n\x04sent\x18\x02 \x01(\x03\x12\x11\n\tdelivered\x18\x03 \x01(\x03\x12\x0f\n\x07\x62ounced\x18\x04 \x01(\x03\x12\x10\n\x08\x64\x65\x66\x65rred\x18\x05 \x01(\x03\"i\n\rBreakerChange\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06opened\x18\x02 \x01(\x08\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\xd7\x02\n\x15ProviderAccountHealth\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05total\x18\x03 \x01(\x0b\x32\x1e.flute.v1.ProviderAccountPoint\x12.\n\x06series\x18\x04 \x03(\x0b\x32\x1e.flute.v1.ProviderAccountPoint\x12%\n\x06\x63\x61uses\x18\x05 \x03(\x0b\x32\x15.flute.v1.BounceCause\x12(\n\x07\x64omains\x18\x06 \x03(\x0b\x32\x17.flute.v1.DomainFigures\x12\x30\n\x0f\x62reaker_changes\x18\x07 \x03(\x0b\x32\x17.flute.v1.BreakerChange*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xdc\x08\n\x16ProviderAccountService\x12V\n\rListProviders\x12\x1e.flute.v1.ListProvidersRequest\x1a\x1f.flute.v1.ListProvidersResponse\"\x04\xb0\xbb\x18\x01\x12`\n\x15\x43reateProviderAccount\x12&.flute.v1.CreateProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x03\x12Z\n\x12GetProviderAccount\x12#.flute.v1.GetProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x01\x12k\n\x14ListProviderAccounts\x12%.flute.v1.ListProviderAccountsRequest\x1a&.flute.v1.ListProviderAccountsResponse\"\x04\xb0\xbb\x18\x01\x12`\n\x15UpdateProviderAccount\x12&.flute.v1.UpdateProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x03\x12]\n\x15\x44\x65leteProviderAccount\x12&.flute.v1.DeleteProviderAccountRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x12n\n\x15VerifyProviderAccount\x12&.flute.v1.VerifyProviderAccountRequest\x1a\'.flute.v1.VerifyProviderAccountResponse\"\x04\xb0\xbb\x18\x02\x12^\n\x14ResetProviderAccount\x12%.flute.v1.ResetProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x02\x12^\n\x14PauseProviderAccount\x12%.flute.v1.PauseProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x02\x12l\n\x18GetProviderAccountHealth\x12).flute.v1.GetProviderAccountHealthRequest\x1a\x1f.flute.v1.ProviderAccountHealth\"\x04\xb0\xbb\x18\x01\x12`\n\x15ResumeProviderAccount\x12&.flute.v1.ResumeProviderAccountRequest\x1a\x19.flute.v1.ProviderAccount\"\x04\xb0\xbb\x18\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,40 +53,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['VerifyProviderAccount']._serialized_options = b'\260\273\030\002'
   _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['ResetProviderAccount']._loaded_options = None
   _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['ResetProviderAccount']._serialized_options = b'\260\273\030\002'
-  _globals['_BREAKERSTATE']._serialized_start=1698
-  _globals['_BREAKERSTATE']._serialized_end=1822
-  _globals['_PROVIDERFIELD']._serialized_start=144
-  _globals['_PROVIDERFIELD']._serialized_end=276
-  _globals['_PROVIDER']._serialized_start=278
-  _globals['_PROVIDER']._serialized_end=400
-  _globals['_DOMAINHEALTH']._serialized_start=403
-  _globals['_DOMAINHEALTH']._serialized_end=552
-  _globals['_PROVIDERACCOUNT']._serialized_start=555
-  _globals['_PROVIDERACCOUNT']._serialized_end=1006
-  _globals['_PROVIDERACCOUNT_CREDENTIALSENTRY']._serialized_start=956
-  _globals['_PROVIDERACCOUNT_CREDENTIALSENTRY']._serialized_end=1006
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=1008
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=1030
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=1032
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=1094
-  _globals['_CREATEPROVIDERACCOUNTREQUEST']._serialized_start=1096
-  _globals['_CREATEPROVIDERACCOUNTREQUEST']._serialized_end=1179
-  _globals['_GETPROVIDERACCOUNTREQUEST']._serialized_start=1181
-  _globals['_GETPROVIDERACCOUNTREQUEST']._serialized_end=1220
-  _globals['_LISTPROVIDERACCOUNTSREQUEST']._serialized_start=1222
-  _globals['_LISTPROVIDERACCOUNTSREQUEST']._serialized_end=1310
-  _globals['_LISTPROVIDERACCOUNTSRESPONSE']._serialized_start=1312
-  _globals['_LISTPROVIDERACCOUNTSRESPONSE']._serialized_end=1421
-  _globals['_UPDATEPROVIDERACCOUNTREQUEST']._serialized_start=1423
-  _globals['_UPDATEPROVIDERACCOUNTREQUEST']._serialized_end=1506
-  _globals['_DELETEPROVIDERACCOUNTREQUEST']._serialized_start=1508
-  _globals['_DELETEPROVIDERACCOUNTREQUEST']._serialized_end=1550
-  _globals['_VERIFYPROVIDERACCOUNTREQUEST']._serialized_start=1552
-  _globals['_VERIFYPROVIDERACCOUNTREQUEST']._serialized_end=1594
-  _globals['_VERIFYPROVIDERACCOUNTRESPONSE']._serialized_start=1596
-  _globals['_VERIFYPROVIDERACCOUNTRESPONSE']._serialized_end=1653
-  _globals['_RESETPROVIDERACCOUNTREQUEST']._serialized_start=1655
-  _globals['_RESETPROVIDERACCOUNTREQUEST']._serialized_end=1696
-  _globals['_PROVIDERACCOUNTSERVICE']._serialized_start=1825
-  _globals['_PROVIDERACCOUNTSERVICE']._serialized_end=2637
+  _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['PauseProviderAccount']._loaded_options = None
+  _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['PauseProviderAccount']._serialized_options = b'\260\273\030\002'
+  _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['GetProviderAccountHealth']._loaded_options = None
+  _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['GetProviderAccountHealth']._serialized_options = b'\260\273\030\001'
+  _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['ResumeProviderAccount']._loaded_options = None
+  _globals['_PROVIDERACCOUNTSERVICE'].methods_by_name['ResumeProviderAccount']._serialized_options = b'\260\273\030\002'
+  _globals['_BREAKERSTATE']._serialized_start=3278
+  _globals['_BREAKERSTATE']._serialized_end=3402
+  _globals['_PROVIDERFIELD']._serialized_start=179
+  _globals['_PROVIDERFIELD']._serialized_end=311
+  _globals['_PROVIDER']._serialized_start=314
+  _globals['_PROVIDER']._serialized_end=488
+  _globals['_PROVIDERCAPABILITY']._serialized_start=490
+  _globals['_PROVIDERCAPABILITY']._serialized_end=557
+  _globals['_DOMAINHEALTH']._serialized_start=560
+  _globals['_DOMAINHEALTH']._serialized_end=709
+  _globals['_PROVIDERACCOUNT']._serialized_start=712
+  _globals['_PROVIDERACCOUNT']._serialized_end=1334
+  _globals['_PROVIDERACCOUNT_CREDENTIALSENTRY']._serialized_start=1284
+  _globals['_PROVIDERACCOUNT_CREDENTIALSENTRY']._serialized_end=1334
+  _globals['_REJECTEDEVENT']._serialized_start=1336
+  _globals['_REJECTEDEVENT']._serialized_end=1409
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=1411
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=1433
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=1435
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=1497
+  _globals['_CREATEPROVIDERACCOUNTREQUEST']._serialized_start=1499
+  _globals['_CREATEPROVIDERACCOUNTREQUEST']._serialized_end=1582
+  _globals['_GETPROVIDERACCOUNTREQUEST']._serialized_start=1584
+  _globals['_GETPROVIDERACCOUNTREQUEST']._serialized_end=1623
+  _globals['_LISTPROVIDERACCOUNTSREQUEST']._serialized_start=1625
+  _globals['_LISTPROVIDERACCOUNTSREQUEST']._serialized_end=1713
+  _globals['_LISTPROVIDERACCOUNTSRESPONSE']._serialized_start=1715
+  _globals['_LISTPROVIDERACCOUNTSRESPONSE']._serialized_end=1824
+  _globals['_UPDATEPROVIDERACCOUNTREQUEST']._serialized_start=1826
+  _globals['_UPDATEPROVIDERACCOUNTREQUEST']._serialized_end=1909
+  _globals['_DELETEPROVIDERACCOUNTREQUEST']._serialized_start=1911
+  _globals['_DELETEPROVIDERACCOUNTREQUEST']._serialized_end=1953
+  _globals['_VERIFYPROVIDERACCOUNTREQUEST']._serialized_start=1955
+  _globals['_VERIFYPROVIDERACCOUNTREQUEST']._serialized_end=1997
+  _globals['_VERIFYPROVIDERACCOUNTRESPONSE']._serialized_start=1999
+  _globals['_VERIFYPROVIDERACCOUNTRESPONSE']._serialized_end=2056
+  _globals['_RESETPROVIDERACCOUNTREQUEST']._serialized_start=2058
+  _globals['_RESETPROVIDERACCOUNTREQUEST']._serialized_end=2099
+  _globals['_PAUSEPROVIDERACCOUNTREQUEST']._serialized_start=2101
+  _globals['_PAUSEPROVIDERACCOUNTREQUEST']._serialized_end=2142
+  _globals['_RESUMEPROVIDERACCOUNTREQUEST']._serialized_start=2144
+  _globals['_RESUMEPROVIDERACCOUNTREQUEST']._serialized_end=2186
+  _globals['_GETPROVIDERACCOUNTHEALTHREQUEST']._serialized_start=2188
+  _globals['_GETPROVIDERACCOUNTHEALTHREQUEST']._serialized_end=2275
+  _globals['_PROVIDERACCOUNTFIGURES']._serialized_start=2278
+  _globals['_PROVIDERACCOUNTFIGURES']._serialized_end=2463
+  _globals['_PROVIDERACCOUNTPOINT']._serialized_start=2466
+  _globals['_PROVIDERACCOUNTPOINT']._serialized_end=2677
+  _globals['_BOUNCECAUSE']._serialized_start=2679
+  _globals['_BOUNCECAUSE']._serialized_end=2722
+  _globals['_DOMAINFIGURES']._serialized_start=2724
+  _globals['_DOMAINFIGURES']._serialized_end=2823
+  _globals['_BREAKERCHANGE']._serialized_start=2825
+  _globals['_BREAKERCHANGE']._serialized_end=2930
+  _globals['_PROVIDERACCOUNTHEALTH']._serialized_start=2933
+  _globals['_PROVIDERACCOUNTHEALTH']._serialized_end=3276
+  _globals['_PROVIDERACCOUNTSERVICE']._serialized_start=3405
+  _globals['_PROVIDERACCOUNTSERVICE']._serialized_end=4521
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from flute.v1 import statistics_service_pb2 as _statistics_service_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -107,6 +108,7 @@ class Provider(_message.Message):
     FIELDS_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     MAX_RECIPIENTS_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
     """For example postmark."""
     name: _builtins.str
@@ -119,6 +121,10 @@ class Provider(_message.Message):
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderField]:
         """What connecting it takes."""
 
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderCapability]:
+        """What it can do and what not, in a fixed order."""
+
     def __init__(
         self,
         *,
@@ -127,14 +133,45 @@ class Provider(_message.Message):
         fields: _abc.Iterable[Global___ProviderField] | None = ...,
         max_bytes: _builtins.int = ...,
         max_recipients: _builtins.int = ...,
+        capabilities: _abc.Iterable[Global___ProviderCapability] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "max_bytes", b"max_bytes", "max_recipients", b"max_recipients", "name", b"name", "slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "fields", b"fields", "max_bytes", b"max_bytes", "max_recipients", b"max_recipients", "name", b"name", "slug", b"slug"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Provider: _TypeAlias = Provider  # noqa: Y015
+
+@_typing.final
+class ProviderCapability(_message.Message):
+    """One thing that a provider can do or not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUPPORTED_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """For programs, for example tracking; stable."""
+    supported: _builtins.bool
+    """It can."""
+    text: _builtins.str
+    """What that means for mail."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        supported: _builtins.bool = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "supported", b"supported", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderCapability: _TypeAlias = ProviderCapability  # noqa: Y015
 
 @_typing.final
 class DomainHealth(_message.Message):
@@ -210,6 +247,10 @@ class ProviderAccount(_message.Message):
     WEBHOOK_PATH_FIELD_NUMBER: _builtins.int
     WEBHOOK_HELP_FIELD_NUMBER: _builtins.int
     DOMAINS_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    PAUSE_TIME_FIELD_NUMBER: _builtins.int
+    LAST_EVENT_TIME_FIELD_NUMBER: _builtins.int
+    LAST_REJECTED_EVENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     account_id: _builtins.str
@@ -224,6 +265,8 @@ class ProviderAccount(_message.Message):
     """Why it does not."""
     webhook_path: _builtins.str
     """Where the provider has to post its events, below the address of the public API; empty if it posts none."""
+    paused: _builtins.bool
+    """A person has paused it: it is passed over in every environment."""
     @_builtins.property
     def credentials(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What the provider needs, by field name. Secrets are accepted here and never given back."""
@@ -244,6 +287,18 @@ class ProviderAccount(_message.Message):
     def domains(self) -> _containers.RepeatedCompositeFieldContainer[Global___DomainHealth]:
         """The receiving domains at which it is held to be failing."""
 
+    @_builtins.property
+    def pause_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when; absent while it is not paused."""
+
+    @_builtins.property
+    def last_event_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last call with events, or the last bounce mail, came that was proven to be about its mail; to the minute."""
+
+    @_builtins.property
+    def last_rejected_event(self) -> Global___RejectedEvent:
+        """The last call to its webhook that was refused; to the minute, absent when there was none."""
+
     def __init__(
         self,
         *,
@@ -259,14 +314,46 @@ class ProviderAccount(_message.Message):
         webhook_path: _builtins.str = ...,
         webhook_help: _abc.Iterable[_builtins.str] | None = ...,
         domains: _abc.Iterable[Global___DomainHealth] | None = ...,
+        paused: _builtins.bool = ...,
+        pause_time: _timestamp_pb2.Timestamp | None = ...,
+        last_event_time: _timestamp_pb2.Timestamp | None = ...,
+        last_rejected_event: Global___RejectedEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "retry_time", b"retry_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "pause_time", b"pause_time", "retry_time", b"retry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "create_time", b"create_time", "credentials", b"credentials", "domains", b"domains", "id", b"id", "name", b"name", "provider", b"provider", "retry_time", b"retry_time", "webhook_help", b"webhook_help", "webhook_path", b"webhook_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "create_time", b"create_time", "credentials", b"credentials", "domains", b"domains", "id", b"id", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "name", b"name", "pause_time", b"pause_time", "paused", b"paused", "provider", b"provider", "retry_time", b"retry_time", "webhook_help", b"webhook_help", "webhook_path", b"webhook_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProviderAccount: _TypeAlias = ProviderAccount  # noqa: Y015
+
+@_typing.final
+class RejectedEvent(_message.Message):
+    """A call to a webhook of ours that proved not to come from the provider, or that could not be read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """What was wrong, and where to set it right."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it came."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectedEvent: _TypeAlias = RejectedEvent  # noqa: Y015
 
 @_typing.final
 class ListProvidersRequest(_message.Message):
@@ -528,3 +615,329 @@ class ResetProviderAccountRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResetProviderAccountRequest: _TypeAlias = ResetProviderAccountRequest  # noqa: Y015
+
+@_typing.final
+class PauseProviderAccountRequest(_message.Message):
+    """Request of PauseProviderAccount."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The provider account's id."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseProviderAccountRequest: _TypeAlias = PauseProviderAccountRequest  # noqa: Y015
+
+@_typing.final
+class ResumeProviderAccountRequest(_message.Message):
+    """Request of ResumeProviderAccount."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The provider account's id."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeProviderAccountRequest: _TypeAlias = ResumeProviderAccountRequest  # noqa: Y015
+
+@_typing.final
+class GetProviderAccountHealthRequest(_message.Message):
+    """Request of GetProviderAccountHealth."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The provider account's id."""
+    period: _statistics_service_pb2.OverviewPeriod.ValueType
+    """How far back to look."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        period: _statistics_service_pb2.OverviewPeriod.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProviderAccountHealthRequest: _TypeAlias = GetProviderAccountHealthRequest  # noqa: Y015
+
+@_typing.final
+class ProviderAccountFigures(_message.Message):
+    """What became of the mail that was given to a provider account. Test mail is not counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    NOT_SENT_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    AMBIGUOUS_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    BOUNCED_FIELD_NUMBER: _builtins.int
+    DEFERRED_FIELD_NUMBER: _builtins.int
+    RESCUED_FIELD_NUMBER: _builtins.int
+    attempts: _builtins.int
+    """Calls made to it."""
+    accepted: _builtins.int
+    """Recipients whose mail it took."""
+    not_sent: _builtins.int
+    """Recipients whose mail it certainly did not get, or said that it cannot take now."""
+    refused: _builtins.int
+    """Recipients whose mail it answered with a no."""
+    ambiguous: _builtins.int
+    """Recipients of whose mail it was not known at first whether it was taken."""
+    delivered: _builtins.int
+    """Recipients whose mail was delivered."""
+    bounced: _builtins.int
+    """Mail that came back, whoever caused it; see causes."""
+    deferred: _builtins.int
+    """How often mail had to wait."""
+    rescued: _builtins.int
+    """Recipients whose mail it took after another provider had failed."""
+    def __init__(
+        self,
+        *,
+        attempts: _builtins.int = ...,
+        accepted: _builtins.int = ...,
+        not_sent: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        ambiguous: _builtins.int = ...,
+        delivered: _builtins.int = ...,
+        bounced: _builtins.int = ...,
+        deferred: _builtins.int = ...,
+        rescued: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "ambiguous", b"ambiguous", "attempts", b"attempts", "bounced", b"bounced", "deferred", b"deferred", "delivered", b"delivered", "not_sent", b"not_sent", "refused", b"refused", "rescued", b"rescued"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderAccountFigures: _TypeAlias = ProviderAccountFigures  # noqa: Y015
+
+@_typing.final
+class ProviderAccountPoint(_message.Message):
+    """The figures of one hour or day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    CALL_TIME_FIELD_NUMBER: _builtins.int
+    TIME_TO_DELIVER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it begins."""
+
+    @_builtins.property
+    def figures(self) -> Global___ProviderAccountFigures:
+        """What became of its mail."""
+
+    @_builtins.property
+    def call_time(self) -> _statistics_service_pb2.Percentiles:
+        """How long calls took; absent without any."""
+
+    @_builtins.property
+    def time_to_deliver(self) -> _statistics_service_pb2.Percentiles:
+        """From accepting a mail until its receiver took it; absent without any."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        figures: Global___ProviderAccountFigures | None = ...,
+        call_time: _statistics_service_pb2.Percentiles | None = ...,
+        time_to_deliver: _statistics_service_pb2.Percentiles | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call_time", b"call_time", "figures", b"figures", "start_time", b"start_time", "time_to_deliver", b"time_to_deliver"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_time", b"call_time", "figures", b"figures", "start_time", b"start_time", "time_to_deliver", b"time_to_deliver"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderAccountPoint: _TypeAlias = ProviderAccountPoint  # noqa: Y015
+
+@_typing.final
+class BounceCause(_message.Message):
+    """How many bounces had one cause."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAUSE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    cause: _builtins.str
+    """recipient, provider, message, sender_domain, transient or unknown."""
+    count: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        cause: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BounceCause: _TypeAlias = BounceCause  # noqa: Y015
+
+@_typing.final
+class DomainFigures(_message.Message):
+    """What became of its mail to one receiving domain. Counted by the day in UTC, for a period of 24 hours since yesterday."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    BOUNCED_FIELD_NUMBER: _builtins.int
+    DEFERRED_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    """The receiving domain."""
+    sent: _builtins.int
+    """Recipients whose mail it took."""
+    delivered: _builtins.int
+    """Recipients whose mail was delivered."""
+    bounced: _builtins.int
+    """Mail that came back, whoever caused it."""
+    deferred: _builtins.int
+    """How often mail had to wait."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        sent: _builtins.int = ...,
+        delivered: _builtins.int = ...,
+        bounced: _builtins.int = ...,
+        deferred: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounced", b"bounced", "deferred", b"deferred", "delivered", b"delivered", "domain", b"domain", "sent", b"sent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DomainFigures: _TypeAlias = DomainFigures  # noqa: Y015
+
+@_typing.final
+class BreakerChange(_message.Message):
+    """A breaker that opened or closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    OPENED_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    opened: _builtins.bool
+    """It opened: from then on mail went elsewhere. Otherwise it closed."""
+    domain: _builtins.str
+    """The receiving domain that it is about; empty for the account as a whole."""
+    reason: _builtins.str
+    """Why it opened, or what closed it."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        opened: _builtins.bool = ...,
+        domain: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "opened", b"opened", "reason", b"reason", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakerChange: _TypeAlias = BreakerChange  # noqa: Y015
+
+@_typing.final
+class ProviderAccountHealth(_message.Message):
+    """How a provider account fared over time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    CAUSES_FIELD_NUMBER: _builtins.int
+    DOMAINS_FIELD_NUMBER: _builtins.int
+    BREAKER_CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the time begins that the figures are about; a whole hour."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends."""
+
+    @_builtins.property
+    def total(self) -> Global___ProviderAccountPoint:
+        """The whole time in one; its start_time is that of the period."""
+
+    @_builtins.property
+    def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderAccountPoint]:
+        """Every hour or day of the time, in order, also those without mail."""
+
+    @_builtins.property
+    def causes(self) -> _containers.RepeatedCompositeFieldContainer[Global___BounceCause]:
+        """The causes of bounces, the most frequent first."""
+
+    @_builtins.property
+    def domains(self) -> _containers.RepeatedCompositeFieldContainer[Global___DomainFigures]:
+        """The 50 receiving domains that got the most."""
+
+    @_builtins.property
+    def breaker_changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___BreakerChange]:
+        """Its breakers, the latest change first; at most 200, kept for 90 days."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        total: Global___ProviderAccountPoint | None = ...,
+        series: _abc.Iterable[Global___ProviderAccountPoint] | None = ...,
+        causes: _abc.Iterable[Global___BounceCause] | None = ...,
+        domains: _abc.Iterable[Global___DomainFigures] | None = ...,
+        breaker_changes: _abc.Iterable[Global___BreakerChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker_changes", b"breaker_changes", "causes", b"causes", "domains", b"domains", "end_time", b"end_time", "series", b"series", "start_time", b"start_time", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderAccountHealth: _TypeAlias = ProviderAccountHealth  # noqa: Y015

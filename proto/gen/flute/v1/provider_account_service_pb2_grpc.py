@@ -76,6 +76,21 @@ class ProviderAccountServiceStub:
                 request_serializer=flute_dot_v1_dot_provider__account__service__pb2.ResetProviderAccountRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.FromString,
                 _registered_method=True)
+        self.PauseProviderAccount = channel.unary_unary(
+                '/flute.v1.ProviderAccountService/PauseProviderAccount',
+                request_serializer=flute_dot_v1_dot_provider__account__service__pb2.PauseProviderAccountRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.FromString,
+                _registered_method=True)
+        self.GetProviderAccountHealth = channel.unary_unary(
+                '/flute.v1.ProviderAccountService/GetProviderAccountHealth',
+                request_serializer=flute_dot_v1_dot_provider__account__service__pb2.GetProviderAccountHealthRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccountHealth.FromString,
+                _registered_method=True)
+        self.ResumeProviderAccount = channel.unary_unary(
+                '/flute.v1.ProviderAccountService/ResumeProviderAccount',
+                request_serializer=flute_dot_v1_dot_provider__account__service__pb2.ResumeProviderAccountRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.FromString,
+                _registered_method=True)
 
 
 class ProviderAccountServiceServicer:
@@ -138,6 +153,27 @@ class ProviderAccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseProviderAccount(self, request, context):
+        """Gives it no more mail, in any environment, until it is resumed; what it has taken already goes its way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProviderAccountHealth(self, request, context):
+        """How it fared over time: calls and how long they took, bounces by cause and receiving domain, breakers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeProviderAccount(self, request, context):
+        """Gives it mail again, and looks at once at the mail that waits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProviderAccountServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -179,6 +215,21 @@ def add_ProviderAccountServiceServicer_to_server(servicer, server):
             'ResetProviderAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.ResetProviderAccount,
                     request_deserializer=flute_dot_v1_dot_provider__account__service__pb2.ResetProviderAccountRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.SerializeToString,
+            ),
+            'PauseProviderAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseProviderAccount,
+                    request_deserializer=flute_dot_v1_dot_provider__account__service__pb2.PauseProviderAccountRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.SerializeToString,
+            ),
+            'GetProviderAccountHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProviderAccountHealth,
+                    request_deserializer=flute_dot_v1_dot_provider__account__service__pb2.GetProviderAccountHealthRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccountHealth.SerializeToString,
+            ),
+            'ResumeProviderAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeProviderAccount,
+                    request_deserializer=flute_dot_v1_dot_provider__account__service__pb2.ResumeProviderAccountRequest.FromString,
                     response_serializer=flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.SerializeToString,
             ),
     }
@@ -398,6 +449,87 @@ class ProviderAccountService:
             target,
             '/flute.v1.ProviderAccountService/ResetProviderAccount',
             flute_dot_v1_dot_provider__account__service__pb2.ResetProviderAccountRequest.SerializeToString,
+            flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseProviderAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.ProviderAccountService/PauseProviderAccount',
+            flute_dot_v1_dot_provider__account__service__pb2.PauseProviderAccountRequest.SerializeToString,
+            flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProviderAccountHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.ProviderAccountService/GetProviderAccountHealth',
+            flute_dot_v1_dot_provider__account__service__pb2.GetProviderAccountHealthRequest.SerializeToString,
+            flute_dot_v1_dot_provider__account__service__pb2.ProviderAccountHealth.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeProviderAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.ProviderAccountService/ResumeProviderAccount',
+            flute_dot_v1_dot_provider__account__service__pb2.ResumeProviderAccountRequest.SerializeToString,
             flute_dot_v1_dot_provider__account__service__pb2.ProviderAccount.FromString,
             options,
             channel_credentials,

@@ -50,6 +50,12 @@ class ProviderAccountServiceStub:
     """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well."""
     ResetProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.ResetProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]
     """Forgets what is held against it: its breakers close and its mail flows again at once."""
+    PauseProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.PauseProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]
+    """Gives it no more mail, in any environment, until it is resumed; what it has taken already goes its way."""
+    GetProviderAccountHealth: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.GetProviderAccountHealthRequest, _provider_account_service_pb2.ProviderAccountHealth]
+    """How it fared over time: calls and how long they took, bounces by cause and receiving domain, breakers."""
+    ResumeProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.ResumeProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]
+    """Gives it mail again, and looks at once at the mail that waits."""
 
 @_typing.type_check_only
 class ProviderAccountServiceAsyncStub(ProviderAccountServiceStub):
@@ -72,6 +78,12 @@ class ProviderAccountServiceAsyncStub(ProviderAccountServiceStub):
     """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well."""
     ResetProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.ResetProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]  # type: ignore[assignment]
     """Forgets what is held against it: its breakers close and its mail flows again at once."""
+    PauseProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.PauseProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]  # type: ignore[assignment]
+    """Gives it no more mail, in any environment, until it is resumed; what it has taken already goes its way."""
+    GetProviderAccountHealth: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.GetProviderAccountHealthRequest, _provider_account_service_pb2.ProviderAccountHealth]  # type: ignore[assignment]
+    """How it fared over time: calls and how long they took, bounces by cause and receiving domain, breakers."""
+    ResumeProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.ResumeProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]  # type: ignore[assignment]
+    """Gives it mail again, and looks at once at the mail that waits."""
 
 class ProviderAccountServiceServicer(metaclass=_abc_1.ABCMeta):
     """Credentials at sending services. Callers: the service token, or a person who is logged in."""
@@ -139,5 +151,29 @@ class ProviderAccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_provider_account_service_pb2.ProviderAccount, _abc.Awaitable[_provider_account_service_pb2.ProviderAccount]]:
         """Forgets what is held against it: its breakers close and its mail flows again at once."""
+
+    @_abc_1.abstractmethod
+    def PauseProviderAccount(
+        self,
+        request: _provider_account_service_pb2.PauseProviderAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_provider_account_service_pb2.ProviderAccount, _abc.Awaitable[_provider_account_service_pb2.ProviderAccount]]:
+        """Gives it no more mail, in any environment, until it is resumed; what it has taken already goes its way."""
+
+    @_abc_1.abstractmethod
+    def GetProviderAccountHealth(
+        self,
+        request: _provider_account_service_pb2.GetProviderAccountHealthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_provider_account_service_pb2.ProviderAccountHealth, _abc.Awaitable[_provider_account_service_pb2.ProviderAccountHealth]]:
+        """How it fared over time: calls and how long they took, bounces by cause and receiving domain, breakers."""
+
+    @_abc_1.abstractmethod
+    def ResumeProviderAccount(
+        self,
+        request: _provider_account_service_pb2.ResumeProviderAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_provider_account_service_pb2.ProviderAccount, _abc.Awaitable[_provider_account_service_pb2.ProviderAccount]]:
+        """Gives it mail again, and looks at once at the mail that waits."""
 
 def add_ProviderAccountServiceServicer_to_server(servicer: ProviderAccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -77,6 +77,82 @@ STATISTICS_GROUP_DOMAIN: StatisticsGroup.ValueType  # 3
 """By the recipient's domain."""
 Global___StatisticsGroup: _TypeAlias = StatisticsGroup  # noqa: Y015
 
+class _OverviewPeriod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OverviewPeriodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OverviewPeriod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OVERVIEW_PERIOD_UNSPECIFIED: _OverviewPeriod.ValueType  # 0
+    """Takes the default, DAY."""
+    OVERVIEW_PERIOD_DAY: _OverviewPeriod.ValueType  # 1
+    """24 hours, told by the hour."""
+    OVERVIEW_PERIOD_WEEK: _OverviewPeriod.ValueType  # 2
+    """7 days in UTC, told by the day."""
+    OVERVIEW_PERIOD_MONTH: _OverviewPeriod.ValueType  # 3
+    """30 days in UTC, told by the day."""
+
+class OverviewPeriod(_OverviewPeriod, metaclass=_OverviewPeriodEnumTypeWrapper):
+    """How far back an overview looks. The present hour or day is the last of those told."""
+
+OVERVIEW_PERIOD_UNSPECIFIED: OverviewPeriod.ValueType  # 0
+"""Takes the default, DAY."""
+OVERVIEW_PERIOD_DAY: OverviewPeriod.ValueType  # 1
+"""24 hours, told by the hour."""
+OVERVIEW_PERIOD_WEEK: OverviewPeriod.ValueType  # 2
+"""7 days in UTC, told by the day."""
+OVERVIEW_PERIOD_MONTH: OverviewPeriod.ValueType  # 3
+"""30 days in UTC, told by the day."""
+Global___OverviewPeriod: _TypeAlias = OverviewPeriod  # noqa: Y015
+
+class _AttentionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AttentionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AttentionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ATTENTION_KIND_UNSPECIFIED: _AttentionKind.ValueType  # 0
+    """Never sent."""
+    ATTENTION_KIND_ALERT: _AttentionKind.ValueType  # 1
+    """An open alert; subject_id is the alert's id."""
+    ATTENTION_KIND_FAILING_PROVIDER_ACCOUNT: _AttentionKind.ValueType  # 2
+    """A provider account that is passed over, as a whole or at some receiving domains."""
+    ATTENTION_KIND_PAUSED_PROVIDER_ACCOUNT: _AttentionKind.ValueType  # 3
+    """A provider account that a person has paused."""
+    ATTENTION_KIND_SILENT_PROVIDER_ACCOUNT: _AttentionKind.ValueType  # 4
+    """A provider account that takes mail, and of whose events none arrives."""
+    ATTENTION_KIND_FEW_ROUTES: _AttentionKind.ValueType  # 5
+    """An environment that nothing, or nothing more, could take over when its provider fails."""
+    ATTENTION_KIND_WEBHOOK_ENDPOINT: _AttentionKind.ValueType  # 6
+    """A webhook endpoint that takes no calls, or that is paused."""
+    ATTENTION_KIND_EXPIRING_KEY: _AttentionKind.ValueType  # 7
+    """An API key that expires within 7 days."""
+    ATTENTION_KIND_WAITING_MAIL: _AttentionKind.ValueType  # 8
+    """Mail that has been waiting for long; subject_id is the id of the oldest."""
+
+class AttentionKind(_AttentionKind, metaclass=_AttentionKindEnumTypeWrapper):
+    """What needs attention."""
+
+ATTENTION_KIND_UNSPECIFIED: AttentionKind.ValueType  # 0
+"""Never sent."""
+ATTENTION_KIND_ALERT: AttentionKind.ValueType  # 1
+"""An open alert; subject_id is the alert's id."""
+ATTENTION_KIND_FAILING_PROVIDER_ACCOUNT: AttentionKind.ValueType  # 2
+"""A provider account that is passed over, as a whole or at some receiving domains."""
+ATTENTION_KIND_PAUSED_PROVIDER_ACCOUNT: AttentionKind.ValueType  # 3
+"""A provider account that a person has paused."""
+ATTENTION_KIND_SILENT_PROVIDER_ACCOUNT: AttentionKind.ValueType  # 4
+"""A provider account that takes mail, and of whose events none arrives."""
+ATTENTION_KIND_FEW_ROUTES: AttentionKind.ValueType  # 5
+"""An environment that nothing, or nothing more, could take over when its provider fails."""
+ATTENTION_KIND_WEBHOOK_ENDPOINT: AttentionKind.ValueType  # 6
+"""A webhook endpoint that takes no calls, or that is paused."""
+ATTENTION_KIND_EXPIRING_KEY: AttentionKind.ValueType  # 7
+"""An API key that expires within 7 days."""
+ATTENTION_KIND_WAITING_MAIL: AttentionKind.ValueType  # 8
+"""Mail that has been waiting for long; subject_id is the id of the oldest."""
+Global___AttentionKind: _TypeAlias = AttentionKind  # noqa: Y015
+
 @_typing.final
 class GetStatisticsRequest(_message.Message):
     """Request of GetStatistics."""
@@ -250,3 +326,261 @@ class Percentiles(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Percentiles: _TypeAlias = Percentiles  # noqa: Y015
+
+@_typing.final
+class GetAccountOverviewRequest(_message.Message):
+    """Request of GetAccountOverview."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """Needed with the service token; a person has an account."""
+    period: Global___OverviewPeriod.ValueType
+    """How far back to look."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        period: Global___OverviewPeriod.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAccountOverviewRequest: _TypeAlias = GetAccountOverviewRequest  # noqa: Y015
+
+@_typing.final
+class OverviewFigures(_message.Message):
+    """What became of mail. All but `emails` count recipients, or what happened to them. Test mail is not counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMAILS_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    BOUNCED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    DEFERRED_FIELD_NUMBER: _builtins.int
+    RESCUED_FIELD_NUMBER: _builtins.int
+    COMPLAINED_FIELD_NUMBER: _builtins.int
+    SUPPRESSED_FIELD_NUMBER: _builtins.int
+    FAILOVERS_FIELD_NUMBER: _builtins.int
+    emails: _builtins.int
+    """Accepted mails; not known by provider account."""
+    accepted: _builtins.int
+    """Recipients of accepted mail; not known by provider account."""
+    sent: _builtins.int
+    """Whose mail a provider took."""
+    delivered: _builtins.int
+    """Whose mail their receiver took."""
+    bounced: _builtins.int
+    """Whose mail came back for good."""
+    failed: _builtins.int
+    """Whose mail was given up."""
+    deferred: _builtins.int
+    """How often a mail had to wait."""
+    rescued: _builtins.int
+    """Whose mail a provider took after another had failed: saved by failover."""
+    complained: _builtins.int
+    """Who called it spam."""
+    suppressed: _builtins.int
+    """Who got nothing, since their address is suppressed."""
+    failovers: _builtins.int
+    """Whose mail went on to another provider."""
+    def __init__(
+        self,
+        *,
+        emails: _builtins.int = ...,
+        accepted: _builtins.int = ...,
+        sent: _builtins.int = ...,
+        delivered: _builtins.int = ...,
+        bounced: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        deferred: _builtins.int = ...,
+        rescued: _builtins.int = ...,
+        complained: _builtins.int = ...,
+        suppressed: _builtins.int = ...,
+        failovers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bounced", b"bounced", "complained", b"complained", "deferred", b"deferred", "delivered", b"delivered", "emails", b"emails", "failed", b"failed", "failovers", b"failovers", "rescued", b"rescued", "sent", b"sent", "suppressed", b"suppressed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverviewFigures: _TypeAlias = OverviewFigures  # noqa: Y015
+
+@_typing.final
+class OverviewPart(_message.Message):
+    """The figures of one environment or provider account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    name: _builtins.str
+    """What people call it."""
+    @_builtins.property
+    def figures(self) -> Global___OverviewFigures:
+        """Its figures."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        figures: Global___OverviewFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverviewPart: _TypeAlias = OverviewPart  # noqa: Y015
+
+@_typing.final
+class OverviewPoint(_message.Message):
+    """The figures of one hour or day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it begins."""
+
+    @_builtins.property
+    def figures(self) -> Global___OverviewFigures:
+        """Its figures, of all environments together."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        figures: Global___OverviewFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverviewPoint: _TypeAlias = OverviewPoint  # noqa: Y015
+
+@_typing.final
+class Attention(_message.Message):
+    """One thing that needs attention."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    URGENT_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    kind: Global___AttentionKind.ValueType
+    """What kind of thing."""
+    subject_id: _builtins.str
+    """The id of what it is about."""
+    subject: _builtins.str
+    """What people call that."""
+    text: _builtins.str
+    """What was found, and what it means."""
+    urgent: _builtins.bool
+    """Mail waits or is lost to its receivers because of it."""
+    environment_id: _builtins.str
+    """The environment that it concerns; empty where it concerns the account."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Since when, or until when; absent where neither is known."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___AttentionKind.ValueType = ...,
+        subject_id: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        text: _builtins.str = ...,
+        urgent: _builtins.bool = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        environment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "kind", b"kind", "subject", b"subject", "subject_id", b"subject_id", "text", b"text", "time", b"time", "urgent", b"urgent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attention: _TypeAlias = Attention  # noqa: Y015
+
+@_typing.final
+class AccountOverview(_message.Message):
+    """An account at a glance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    ENVIRONMENTS_FIELD_NUMBER: _builtins.int
+    PROVIDER_ACCOUNTS_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    ATTENTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the time begins that the figures are about; a whole hour."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends."""
+
+    @_builtins.property
+    def total(self) -> Global___OverviewFigures:
+        """The figures of the account."""
+
+    @_builtins.property
+    def environments(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverviewPart]:
+        """Those of each environment, in the order of their creation, also of those without mail."""
+
+    @_builtins.property
+    def provider_accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverviewPart]:
+        """Those of each provider account, in the order of their creation, also of those without mail."""
+
+    @_builtins.property
+    def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverviewPoint]:
+        """Every hour or day of the time, in order, also those without mail."""
+
+    @_builtins.property
+    def attention(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attention]:
+        """What needs attention now, the urgent first; at most 100."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        total: Global___OverviewFigures | None = ...,
+        environments: _abc.Iterable[Global___OverviewPart] | None = ...,
+        provider_accounts: _abc.Iterable[Global___OverviewPart] | None = ...,
+        series: _abc.Iterable[Global___OverviewPoint] | None = ...,
+        attention: _abc.Iterable[Global___Attention] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attention", b"attention", "end_time", b"end_time", "environments", b"environments", "provider_accounts", b"provider_accounts", "series", b"series", "start_time", b"start_time", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountOverview: _TypeAlias = AccountOverview  # noqa: Y015

@@ -40,6 +40,11 @@ class StatisticsServiceStub:
                 request_serializer=flute_dot_v1_dot_statistics__service__pb2.GetStatisticsRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_statistics__service__pb2.GetStatisticsResponse.FromString,
                 _registered_method=True)
+        self.GetAccountOverview = channel.unary_unary(
+                '/flute.v1.StatisticsService/GetAccountOverview',
+                request_serializer=flute_dot_v1_dot_statistics__service__pb2.GetAccountOverviewRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_statistics__service__pb2.AccountOverview.FromString,
+                _registered_method=True)
 
 
 class StatisticsServiceServicer:
@@ -53,6 +58,14 @@ class StatisticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAccountOverview(self, request, context):
+        """An account at a glance: what became of its mail, in all and by environment and provider account, and what needs
+        attention now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StatisticsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +73,11 @@ def add_StatisticsServiceServicer_to_server(servicer, server):
                     servicer.GetStatistics,
                     request_deserializer=flute_dot_v1_dot_statistics__service__pb2.GetStatisticsRequest.FromString,
                     response_serializer=flute_dot_v1_dot_statistics__service__pb2.GetStatisticsResponse.SerializeToString,
+            ),
+            'GetAccountOverview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccountOverview,
+                    request_deserializer=flute_dot_v1_dot_statistics__service__pb2.GetAccountOverviewRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_statistics__service__pb2.AccountOverview.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +108,33 @@ class StatisticsService:
             '/flute.v1.StatisticsService/GetStatistics',
             flute_dot_v1_dot_statistics__service__pb2.GetStatisticsRequest.SerializeToString,
             flute_dot_v1_dot_statistics__service__pb2.GetStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAccountOverview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.StatisticsService/GetAccountOverview',
+            flute_dot_v1_dot_statistics__service__pb2.GetAccountOverviewRequest.SerializeToString,
+            flute_dot_v1_dot_statistics__service__pb2.AccountOverview.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,10 @@ class StatisticsServiceStub:
     def __new__(cls, channel: _aio.Channel) -> StatisticsServiceAsyncStub: ...
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_statistics_service_pb2.GetStatisticsRequest, _statistics_service_pb2.GetStatisticsResponse]
     """Counts of events and times of delivery of an environment. Test mail is not counted. Figures follow events within seconds."""
+    GetAccountOverview: _grpc.UnaryUnaryMultiCallable[_statistics_service_pb2.GetAccountOverviewRequest, _statistics_service_pb2.AccountOverview]
+    """An account at a glance: what became of its mail, in all and by environment and provider account, and what needs
+    attention now.
+    """
 
 @_typing.type_check_only
 class StatisticsServiceAsyncStub(StatisticsServiceStub):
@@ -43,6 +47,10 @@ class StatisticsServiceAsyncStub(StatisticsServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatistics: _aio.UnaryUnaryMultiCallable[_statistics_service_pb2.GetStatisticsRequest, _statistics_service_pb2.GetStatisticsResponse]  # type: ignore[assignment]
     """Counts of events and times of delivery of an environment. Test mail is not counted. Figures follow events within seconds."""
+    GetAccountOverview: _aio.UnaryUnaryMultiCallable[_statistics_service_pb2.GetAccountOverviewRequest, _statistics_service_pb2.AccountOverview]  # type: ignore[assignment]
+    """An account at a glance: what became of its mail, in all and by environment and provider account, and what needs
+    attention now.
+    """
 
 class StatisticsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Figures over time. Callers: an API key, the service token, or a person who is logged in."""
@@ -54,5 +62,15 @@ class StatisticsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_statistics_service_pb2.GetStatisticsResponse, _abc.Awaitable[_statistics_service_pb2.GetStatisticsResponse]]:
         """Counts of events and times of delivery of an environment. Test mail is not counted. Figures follow events within seconds."""
+
+    @_abc_1.abstractmethod
+    def GetAccountOverview(
+        self,
+        request: _statistics_service_pb2.GetAccountOverviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_statistics_service_pb2.AccountOverview, _abc.Awaitable[_statistics_service_pb2.AccountOverview]]:
+        """An account at a glance: what became of its mail, in all and by environment and provider account, and what needs
+        attention now.
+        """
 
 def add_StatisticsServiceServicer_to_server(servicer: StatisticsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
