@@ -120,7 +120,10 @@ def test_a_key_in_a_log_line_is_made_unreadable() -> None:
 
 
 def test_settings_have_defaults_and_are_read(tmp_path: Path) -> None:
-    assert WebConfig.from_env({}) == WebConfig()
+    secret = "s" * 32
+    assert WebConfig.from_env({"FLUTE_WEB_SECRET": secret}) == WebConfig(secret_key=secret)
+    assert not WebConfig.from_env({"FLUTE_PUBLIC_URL": "http://mail.example.com"}).secure
+    assert WebConfig.from_env({"FLUTE_PUBLIC_URL": "https://mail.example.com/"}).secure
     ca = tmp_path / "ca.pem"
     ca.write_text("")
     env = {"FLUTE_GRPC_ADDRESS": "a:1", "FLUTE_WEB_RPC_TIMEOUT": "2.5", "FLUTE_WEB_ACCESS_LOG": "1"}
@@ -140,6 +143,7 @@ def test_settings_have_defaults_and_are_read(tmp_path: Path) -> None:
         ("FLUTE_WEB_BODY_TIMEOUT", "soon"),
         ("FLUTE_WEB_ACCESS_LOG", "maybe"),
         ("FLUTE_GRPC_TLS_CA", "/nowhere"),
+        ("FLUTE_WEB_SECRET", "short"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
