@@ -5,12 +5,25 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parseaddr
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class ConfigError(Exception):
     """A setting is missing or wrong. Stops start-up; never part of the runtime error tree."""
+
+
+@dataclass(frozen=True)
+class Relay:
+    """The mail server that takes Flute's own mail. security: starttls, tls or none."""
+
+    host: str
+    port: int
+    security: str
+    username: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,9 @@ class Config:
     dns_server: str = ""  # HOST:PORT, an IP address; empty: those of the system
     data_dir: str = ""  # where `flute up` keeps everything; empty: not known
     public_url: str = ""  # where recipients reach web, without a slash at the end; empty: not known
+    sign_up: str = "invitation"  # who may, after the first person: open, invitation or closed
+    system_smtp: Relay | None = None
+    system_from: str = ""  # an address, also with a name before it: Flute <flute@example.com>
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Config:
@@ -54,6 +70,9 @@ class Config:
             dns_server=_ip_address(env, "FLUTE_DNS_SERVER"),
             data_dir=env.get("FLUTE_DATA_DIR", "").strip(),
             public_url=_url(env, "FLUTE_PUBLIC_URL"),
+            sign_up=_choice(env, "FLUTE_SIGN_UP", cls.sign_up, ("open", "invitation", "closed")),
+            system_smtp=_relay(env, "FLUTE_SYSTEM_SMTP"),
+            system_from=_sender(env, "FLUTE_SYSTEM_FROM", needed_by="FLUTE_SYSTEM_SMTP"),
         )
 
 
@@ -110,4 +129,50 @@ def _url(env: Mapping[str, str], name: str) -> str:
     # Whoever gets a mail follows it: nothing that would end a header's <...> early.
     if value and not re.fullmatch(r"https?://[^\s<>?#\"]+", value):
         raise ConfigError(f"{name} must be an address such as https://mail.example.com, not {value!r}")
+    return value
+
+
+def _choice(env: Mapping[str, str], name: str, default: str, choices: Sequence[str]) -> str:
+    value = env.get(name, "").strip().lower() or default
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+    return value
+
+
+def _relay(env: Mapping[str, str], name: str) -> Relay | None:
+    """smtp://user:password@host:port with STARTTLS, smtps:// with TLS; ?starttls=off for neither."""
+    value = env.get(name, "").strip()
+    if not value:
+        return None
+    # Never shown: it holds a password.
+    wrong = ConfigError(
+        f"{name} must be like smtp://user:password@mail.example.com:587 (with STARTTLS; without any"
+        " encryption if ?starttls=off follows) or smtps://user:password@mail.example.com:465"
+    )
+    try:
+        url, port = urlsplit(value), urlsplit(value).port
+    except ValueError:
+        raise wrong from None
+    options = parse_qs(url.query, keep_blank_values=True)
+    plain = options == {"starttls": ["off"]} and url.scheme == "smtp"
+    if (
+        url.scheme not in {"smtp", "smtps"}
+        or not url.hostname
+        or url.path.strip("/")
+        or not (plain or not options)
+    ):
+        raise wrong
+    username, password = unquote(url.username or ""), unquote(url.password or "")
+    if bool(username) != bool(password):
+        raise wrong
+    security = "tls" if url.scheme == "smtps" else "none" if plain else "starttls"
+    return Relay(url.hostname, port or (465 if security == "tls" else 587), security, username, password)
+
+
+def _sender(env: Mapping[str, str], name: str, needed_by: str) -> str:
+    value = env.get(name, "").strip()
+    if not value and env.get(needed_by, "").strip():
+        raise ConfigError(f"{name} is not set (from which address Flute's own mail comes, with {needed_by})")
+    if value and not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", parseaddr(value)[1]):
+        raise ConfigError(f"{name} must be an address such as Flute <flute@example.com>, not {value!r}")
     return value

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 
 from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from flute_server.config import ConfigError
@@ -16,6 +19,8 @@ from flute_server.config import ConfigError
 # Public marks by which leaked keys are found, no secrets.
 TOKEN_PREFIX = "flute_"  # noqa: S105
 SESSION_PREFIX = "flute_session_"
+# Each argon2id takes 64 MiB and a core for a while: a flood of log-ins shall take no more than this.
+_FEW_AT_ONCE = threading.BoundedSemaphore(2)
 
 
 class Vault:
@@ -61,4 +66,23 @@ def token_hash(token: str) -> bytes:
 
 def password_hash(password: str) -> str:
     """An argon2id string with the library's current parameters (RFC 9106)."""
-    return PasswordHasher().hash(password)
+    with _FEW_AT_ONCE:
+        return PasswordHasher().hash(password)
+
+
+def password_matches(password: str, hashed: str | None) -> bool:
+    """Whether it is the password; takes as long when there is none to compare with, and is False then."""
+    given = hashed or _somebodys_hash()
+    with _FEW_AT_ONCE, contextlib.suppress(VerificationError, InvalidHashError):
+        return PasswordHasher().verify(given, password) and hashed is not None
+    return False
+
+
+def is_outdated(hashed: str) -> bool:
+    """Whether the library would hash with other parameters today."""
+    return PasswordHasher().check_needs_rehash(hashed)
+
+
+@cache
+def _somebodys_hash() -> str:
+    return PasswordHasher().hash(secrets.token_urlsafe(16))

@@ -19,7 +19,7 @@ log = logging.getLogger("workers")
 
 # How long to leave Redis alone before trying again, at the most.
 LONGEST_REDIS_PAUSE_S = 5
-# How long webhook calls under way may take to end and be written down.
+# How long webhook calls and system mail under way may take to end and be written down.
 LAST_CALLS_S = 15
 
 
@@ -46,11 +46,14 @@ def main() -> None:
     for forever in (process.sweep_forever, process.follow_forever):
         threading.Thread(target=forever, name=forever.__name__, daemon=True).start()
     telling = threading.Thread(target=process.tell_forever, name="tell_forever", daemon=True)
-    telling.start()
+    mailing = threading.Thread(target=process.mail_forever, name="mail_forever", daemon=True)
+    for talking in (telling, mailing):
+        talking.start()
     while not process.stop.is_set():
         _work(config)
     process.deliverer().finish()
-    telling.join(LAST_CALLS_S)
+    for talking in (telling, mailing):
+        talking.join(LAST_CALLS_S)
 
 
 def _work(config: Config) -> None:

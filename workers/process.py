@@ -11,10 +11,11 @@ from flask import Flask
 
 from flute_server.app import create_app
 from flute_server.config import Config
-from flute_server.sending import deliver, health, idempotency, ingest, retention
+from flute_server.sending import deliver, health, idempotency, ingest, purge, retention
 from flute_server.sending.deliver import DATABASE_ERRORS, Deliverer
 from flute_server.sending.follow import BATCH, follow
 from flute_server.sending.ingest import Reader
+from flute_server.sending.system_mail import Postman
 from flute_server.sending.wake import swept
 from flute_server.sending.webhooks.deliver import Teller
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 SWEEP_EVERY_S = 1.0
 # How often the health of accounts is looked at whose mail is not heard of.
 WATCH_EVERY_S = 15.0
-# How often idempotency keys are forgotten, a portion each time.
+# How often idempotency keys and deleted accounts are forgotten, a portion each time.
 FORGET_EVERY_S = 5.0
 # How often the content of old mail is removed where that is wanted, a portion each time.
 REMOVE_EVERY_S = 60.0
@@ -63,6 +64,7 @@ def sweep_forever() -> None:
             if time.monotonic() > next_forget:
                 next_forget = time.monotonic() + FORGET_EVERY_S
                 idempotency.sweep(app())
+                purge.sweep(app())
             if time.monotonic() > next_removal:
                 next_removal = time.monotonic() + REMOVE_EVERY_S
                 retention.sweep(app())
@@ -93,3 +95,8 @@ def follow_forever() -> None:
 def tell_forever() -> None:
     """Call the owners' webhook endpoints until the process stops."""
     Teller(app()).run(stop)
+
+
+def mail_forever() -> None:
+    """Send Flute's own mail until the process stops."""
+    Postman(app()).run(stop)

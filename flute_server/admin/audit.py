@@ -9,12 +9,15 @@ from sqlalchemy import select
 
 from flute_server.admin.find import find
 from flute_server.admin.paging import page
-from flute_server.models import Account, AuditEntry, db
+from flute_server.models import Account, AuditEntry, Member, User, db
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who changes something, and with which call. actor: "service" or "key NAME (HINT)"."""
+    """Who changes something, and with which call.
+
+    actor: "service", "key NAME (HINT)", or the address of a person.
+    """
 
     actor: str
     request_id: str = ""
@@ -36,6 +39,12 @@ def note(account_id: uuid.UUID, author: Author, action: str, subject: str, text:
             request_id=author.request_id,
         )
     )
+
+
+def note_everywhere(user: User, author: Author, action: str, text: str = "") -> None:
+    """Keep on record, in each account that a person is a member of, what was changed about them."""
+    for account_id in db.session.scalars(select(Member.account_id).where(Member.user_id == user.id)):
+        note(account_id, author, action, user.email, text)
 
 
 def list_page(account_id: str, size: int, token: str) -> tuple[list[AuditEntry], str]:

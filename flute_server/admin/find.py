@@ -13,6 +13,7 @@ from flute_server.models import (
     ApiKey,
     Drill,
     Environment,
+    Invitation,
     ProviderAccount,
     Route,
     Suppression,
@@ -21,10 +22,29 @@ from flute_server.models import (
 )
 
 Row = TypeVar(
-    "Row", Account, Alert, ApiKey, Drill, Environment, ProviderAccount, Route, Suppression, WebhookEndpoint
+    "Row",
+    Account,
+    Alert,
+    ApiKey,
+    Drill,
+    Environment,
+    Invitation,
+    ProviderAccount,
+    Route,
+    Suppression,
+    WebhookEndpoint,
 )
 Owned = (
-    Account | Alert | ApiKey | Drill | Environment | ProviderAccount | Route | Suppression | WebhookEndpoint
+    Account
+    | Alert
+    | ApiKey
+    | Drill
+    | Environment
+    | Invitation
+    | ProviderAccount
+    | Route
+    | Suppression
+    | WebhookEndpoint
 )
 
 _KINDS = {
@@ -33,6 +53,7 @@ _KINDS = {
     ApiKey: "API key",
     Drill: "drill",
     Environment: "environment",
+    Invitation: "invitation",
     ProviderAccount: "provider account",
     Route: "route",
     Suppression: "suppression",
@@ -79,6 +100,15 @@ def as_uuid(given: str) -> uuid.UUID | None:
 def required_name(field: str, given: str) -> str:
     """A name as people type it, trimmed. Raises InvalidArgument naming the field."""
     name = given.strip()
-    if not 1 <= len(name) <= 200 or any(ord(c) < 0x20 or ord(c) == 0x7F for c in name):
+    if not name or not _is_name(name):
         raise invalid([Violation(field, "1 to 200 characters, none of them a control character")])
     return name
+
+
+def optional_name(field: str, given: str) -> str:
+    """A name that may be empty. Raises InvalidArgument naming the field."""
+    return required_name(field, given) if given.strip() else ""
+
+
+def _is_name(name: str) -> bool:
+    return len(name) <= 200 and not any(ord(c) < 0x20 or ord(c) == 0x7F for c in name)

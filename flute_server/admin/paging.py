@@ -20,8 +20,12 @@ from flute_server.models import (
     AuditEntry,
     Drill,
     Environment,
+    Invitation,
+    Member,
     ProviderAccount,
     Suppression,
+    SystemMail,
+    User,
     WebhookEndpoint,
     db,
 )
@@ -37,8 +41,12 @@ Row = TypeVar(
     AuditEntry,
     Drill,
     Environment,
+    Invitation,
+    Member,
     ProviderAccount,
     Suppression,
+    SystemMail,
+    User,
     WebhookEndpoint,
 )
 

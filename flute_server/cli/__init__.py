@@ -18,6 +18,7 @@ _COMMANDS = {
     "sandbox": ("sandbox", "sandbox", "Play the providers, for drills and tests."),
     "doctor": ("doctor", "doctor", "Find out what is wrong and how to mend it."),
     "account": ("accounts", "account", "Tenants: create, list."),
+    "user": ("users", "user", "People: list, make operators, reset passwords, see mail that waits."),
     "provider": ("provider_accounts", "provider", "Kinds of provider and what each needs."),
     "provider-account": ("provider_accounts", "provider_account", "Credentials at a provider."),
     "environment": ("environments", "environment", "FROM domains and their settings."),

@@ -12,6 +12,7 @@ from typing import Any
 
 from flute.v1.account_service_pb2 import ListAccountsRequest
 from flute.v1.alert_service_pb2 import ListAlertsRequest
+from flute.v1.user_service_pb2 import GetSystemMailStatusRequest
 
 from flute_server.checkup import installation
 from flute_server.checkup.check import Check, Status
@@ -96,6 +97,27 @@ def alerts(patient: Patient) -> Iterator[Finding]:
                     yield Finding("alerts", True, text, mend, hint=True)
     except RpcFailed:
         return  # told already
+
+
+def system_mail(patient: Patient) -> Iterator[Finding]:
+    """Whether mail of Flute's own leaves: confirmations, resets, invitations, alerts."""
+    try:
+        with _client(patient) as client:
+            status = client.call(client.users.GetSystemMailStatus, GetSystemMailStatusRequest())
+    except RpcFailed:
+        return  # told already
+    waits = f"{status.waiting} waiting"
+    if status.last_error:
+        text = f"{waits}; the mail server said: {printable(status.last_error)}"
+        mend = "is FLUTE_SYSTEM_SMTP right? `flute user mail` shows what waits"
+        yield Finding("system mail", False, text, mend)
+    elif status.configured:
+        yield Finding("system mail", True, f"leaves from {printable(status.sender)}, {waits}")
+    else:
+        mend = "set FLUTE_SYSTEM_SMTP and FLUTE_SYSTEM_FROM; `flute user mail` shows the links that wait"
+        text = f"no route for confirmations, resets, invitations and alerts, {waits}"
+        hint = status.waiting > 0
+        yield Finding("system mail", True, text, mend if hint else "", hint=hint)
 
 
 def web(patient: Patient) -> Iterator[Finding]:

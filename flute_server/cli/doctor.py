@@ -26,6 +26,7 @@ _CHECKS: _Checks = (
     checks.redis,
     checks.grpc_server,
     checks.alerts,
+    checks.system_mail,
     checks.web,
     checks.disk,
 )

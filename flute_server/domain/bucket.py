@@ -26,6 +26,18 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Slow:
+    """A limit of less than one a second: one more in `every_s`, `burst` at once after a pause."""
+
+    every_s: float
+    burst: int
+
+    @property
+    def per_second(self) -> float:
+        return 1 / self.every_s
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """missing: millionths of a token, as of `time_us`; more than a whole bucket when it is in debt."""
 

@@ -17,11 +17,15 @@ from flute.v1.drill_service_pb2_grpc import DrillServiceStub
 from flute.v1.email_service_pb2_grpc import EmailServiceStub
 from flute.v1.environment_service_pb2_grpc import EnvironmentServiceStub
 from flute.v1.event_service_pb2_grpc import EventServiceStub
+from flute.v1.member_service_pb2_grpc import MemberServiceStub
+from flute.v1.person_service_pb2_grpc import PersonServiceStub
 from flute.v1.provider_account_service_pb2_grpc import ProviderAccountServiceStub
 from flute.v1.route_service_pb2_grpc import RouteServiceStub
+from flute.v1.session_service_pb2_grpc import SessionServiceStub
 from flute.v1.statistics_service_pb2_grpc import StatisticsServiceStub
 from flute.v1.suppression_service_pb2_grpc import SuppressionServiceStub
 from flute.v1.system_service_pb2_grpc import SystemServiceStub
+from flute.v1.user_service_pb2_grpc import UserServiceStub
 from flute.v1.webhook_service_pb2_grpc import WebhookServiceStub
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
@@ -66,6 +70,10 @@ class Client:
         self.statistics = StatisticsServiceStub(self._channel)
         self.suppressions = SuppressionServiceStub(self._channel)
         self.system = SystemServiceStub(self._channel)
+        self.members = MemberServiceStub(self._channel)
+        self.persons = PersonServiceStub(self._channel)
+        self.sessions = SessionServiceStub(self._channel)
+        self.users = UserServiceStub(self._channel)
         self.webhooks = WebhookServiceStub(self._channel)
 
     def __enter__(self) -> Self:

@@ -14,11 +14,15 @@ from .ports import join_address, reachable, split_address
 from .process import Launch
 
 SANDBOX_PORTS = 6  # control, then one for each provider
+SANDBOX_SMTP = 5  # which of them speaks SMTP
 BOUNCES_BIND = "FLUTE_BOUNCES_BIND"
+SYSTEM_SMTP = "FLUTE_SYSTEM_SMTP"
 # Marks every process of one start, however deep: by it a later start finds what was left behind.
 MARK = "FLUTE_RUN"
+# What the sandbox's SMTP server accepts.
+SANDBOX_LOGIN = {"username": "sandbox", "password": "sandbox-password"}
 # Only the server side may know these.
-_SERVER_ONLY = ("DATABASE_URL", "REDIS_URL", "FLUTE_SECRET_KEYS", "FLUTE_SERVICE_TOKEN")
+_SERVER_ONLY = ("DATABASE_URL", "REDIS_URL", "FLUTE_SECRET_KEYS", "FLUTE_SERVICE_TOKEN", SYSTEM_SMTP)
 
 
 @dataclass(frozen=True)
@@ -139,4 +143,18 @@ def _server_env(plan: Plan) -> dict[str, str]:
     env.setdefault("FLUTE_PUBLIC_URL", plan.web_address)
     if plan.demo:  # the sandbox is at a private address
         env["FLUTE_ALLOW_PRIVATE_ADDRESSES"] = "1"
-    return env
+    return env | _system_mail(plan)
+
+
+def _system_mail(plan: Plan) -> dict[str, str]:
+    """The route that the operator set; in the demo the sandbox, whose inbox shows the mail."""
+    if given := os.environ.get(SYSTEM_SMTP, "").strip():
+        return {SYSTEM_SMTP: given}
+    if not plan.demo:
+        return {}
+    login = f"{SANDBOX_LOGIN['username']}:{SANDBOX_LOGIN['password']}"
+    port = plan.sandbox_port + SANDBOX_SMTP
+    return {
+        SYSTEM_SMTP: f"smtp://{login}@127.0.0.1:{port}?starttls=off",
+        "FLUTE_SYSTEM_FROM": "Flute <flute@flutemail.io>",
+    }

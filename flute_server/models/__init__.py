@@ -1,6 +1,6 @@
 """The tables, one file an aggregate."""
 
-from flute_server.models.account import Account, Member, Role, Session, User
+from flute_server.models.account import Account, Invitation, Member, Role, Session, User
 from flute_server.models.audit import AuditEntry
 from flute_server.models.base import AUTOCOMMIT, autocommit, db
 from flute_server.models.drill import Diversion, Drill
@@ -31,6 +31,7 @@ from flute_server.models.feedback import (
     Suppression,
     SuppressionReason,
 )
+from flute_server.models.person import RecoveryCode, SignUp, SystemMail, TokenKind, UserToken
 from flute_server.models.provider_account import Breaker, BreakerChange, Delay, ProviderAccount
 from flute_server.models.statistics import Dimension, DomainTally, Follower, Grain, Measure, Tally, Timing
 from flute_server.models.webhook import WebhookDelivery, WebhookDeliveryState, WebhookEndpoint, WebhookTry
@@ -61,6 +62,7 @@ __all__ = [
     "Grain",
     "IdempotencyKey",
     "Inbound",
+    "Invitation",
     "KeyKind",
     "Ledger",
     "Measure",
@@ -68,15 +70,20 @@ __all__ = [
     "ProviderAccount",
     "ProviderEvent",
     "Recipient",
+    "RecoveryCode",
     "Role",
     "Route",
     "Scope",
     "Session",
+    "SignUp",
     "Suppression",
     "SuppressionReason",
+    "SystemMail",
     "Tally",
     "Timing",
+    "TokenKind",
     "User",
+    "UserToken",
     "WebhookDelivery",
     "WebhookDeliveryState",
     "WebhookEndpoint",

@@ -11,7 +11,7 @@ from flute_server.models.base import Base, Created, Id, Str
 
 
 class AuditEntry(Base):
-    """One change. actor: "service" or "key NAME (HINT)"; action: for example suppression.delete."""
+    """One change. actor: see admin.audit.Author; action: for example suppression.delete."""
 
     __tablename__ = "audit_entry"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -13,9 +14,10 @@ from urllib.parse import unquote
 
 import grpc
 from flask import Flask
-from flute.v1.annotations_pb2 import Access, Role, access, role
+from flute.v1.annotations_pb2 import ACCESS_ANYONE, Access, Role, access, role
 from flute.v1.email_service_pb2 import SendEmailBatchResponse
 
+from flute_server.admin.sessions import Visit
 from flute_server.config import Config
 from flute_server.domain.limits import MAX_BATCH
 from flute_server.errors import Unauthenticated
@@ -147,9 +149,13 @@ class CallInterceptor(Interceptor):
         except Unauthenticated as error:
             if error.reason == "BAD_ACCESS_TOKEN":
                 self._meter.stranger(_client_address(call))
-            raise
+            # Whoever logs in may well come with a session that has ended.
+            if error.reason != "SESSION_ENDED" or self._rights[call.method][0] != ACCESS_ANYONE:
+                raise
+            caller = Principal(request_id=call.request_id)
         check_access(caller, *self._rights[call.method])
-        return caller
+        agent = call.metadata.get("x-client-agent", "")
+        return replace(caller, visit=Visit(_valid(_client_address(call)), agent, call.request_id))
 
     def _charge(self, call: _Call, caller: Principal, request: Any) -> tuple[Principal, Taken]:  # noqa: ANN401
         """Take what the call costs. Raises RateLimited. The operator's own programs have no limits."""
@@ -200,6 +206,14 @@ def _rate_limit(allowances: Iterable[Allowance]) -> Metadata:
     policies = ", ".join(f'"{at.name}";q={at.quota};w={at.window_s}' for at in allowances)
     limits = ", ".join(f'"{at.name}";r={at.remaining};t={at.reset_s}' for at in allowances)
     return [("ratelimit-policy", policies), ("ratelimit", limits)]
+
+
+def _valid(address: str) -> str:
+    """The address if it is one: it is kept and shown."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return ""
 
 
 def _client_address(call: _Call) -> str:

@@ -27,7 +27,7 @@ from flute.v1.annotations_pb2 import Role as RoleValue
 
 from flute_server.admin import scope, sessions
 from flute_server.admin.audit import Author
-from flute_server.admin.sessions import Person
+from flute_server.admin.sessions import Person, Visit
 from flute_server.errors import PermissionDenied, Unauthenticated, Violation, invalid
 from flute_server.models import Role, Scope
 from flute_server.sending import senders
@@ -35,18 +35,20 @@ from flute_server.sending.senders import Sender
 from flute_server.vault import SESSION_PREFIX
 
 SERVICE = "service"
+NOWHERE = Visit()
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """service: one of the operator's own programs, which may do all; sender: an API key's environment;
-    person: somebody who is logged in.
+    person: somebody who is logged in; visit: from where they call.
     """
 
     service: bool = False
     sender: Sender | None = None
     person: Person | None = None
     request_id: str = ""
+    visit: Visit = NOWHERE
 
     @property
     def actor(self) -> str:
@@ -187,6 +189,21 @@ def require_person() -> Person:
     if person is None:
         raise Unauthenticated("NO_SESSION", "you are not logged in; please log in")
     return person
+
+
+def visit() -> Visit:
+    """From where the present call comes."""
+    return current.get().visit
+
+
+def own_role() -> Role:
+    """What the caller is in the account that they act in; the service may do what owners may."""
+    principal = current.get()
+    if principal.service:
+        return Role.OWNER
+    if principal.person is None or principal.person.role is None:
+        raise PermissionDenied("NO_ACCOUNT", "you are not a member of this account")
+    return principal.person.role
 
 
 def author() -> Author:

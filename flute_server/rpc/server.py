@@ -28,16 +28,24 @@ from flute.v1 import (
     environment_service_pb2_grpc,
     event_service_pb2,
     event_service_pb2_grpc,
+    member_service_pb2,
+    member_service_pb2_grpc,
+    person_service_pb2,
+    person_service_pb2_grpc,
     provider_account_service_pb2,
     provider_account_service_pb2_grpc,
     route_service_pb2,
     route_service_pb2_grpc,
+    session_service_pb2,
+    session_service_pb2_grpc,
     statistics_service_pb2,
     statistics_service_pb2_grpc,
     suppression_service_pb2,
     suppression_service_pb2_grpc,
     system_service_pb2,
     system_service_pb2_grpc,
+    user_service_pb2,
+    user_service_pb2_grpc,
     webhook_service_pb2,
     webhook_service_pb2_grpc,
 )
@@ -57,11 +65,15 @@ from flute_server.rpc.environments import EnvironmentServicer
 from flute_server.rpc.event_stream import Streams
 from flute_server.rpc.events import EventServicer
 from flute_server.rpc.interceptors import CallInterceptor
+from flute_server.rpc.members import MemberServicer
+from flute_server.rpc.persons import PersonServicer
 from flute_server.rpc.provider_accounts import ProviderAccountServicer
 from flute_server.rpc.routes import RouteServicer
+from flute_server.rpc.sessions import SessionServicer
 from flute_server.rpc.statistics import StatisticsServicer
 from flute_server.rpc.suppressions import SuppressionServicer
 from flute_server.rpc.system import SystemServicer
+from flute_server.rpc.users import UserServicer
 from flute_server.rpc.webhooks import WebhookServicer
 from flute_server.vault import vault
 
@@ -79,6 +91,10 @@ SERVICES = (
     event_service_pb2,
     provider_account_service_pb2,
     route_service_pb2,
+    member_service_pb2,
+    person_service_pb2,
+    session_service_pb2,
+    user_service_pb2,
     statistics_service_pb2,
     suppression_service_pb2,
     system_service_pb2,
@@ -136,6 +152,10 @@ def build(config: Config, stop: threading.Event) -> tuple[grpc.Server, health.He
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(), server)
     statistics_service_pb2_grpc.add_StatisticsServiceServicer_to_server(StatisticsServicer(), server)
     system_service_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(config), server)
+    member_service_pb2_grpc.add_MemberServiceServicer_to_server(MemberServicer(config), server)
+    person_service_pb2_grpc.add_PersonServiceServicer_to_server(PersonServicer(config), server)
+    session_service_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(config), server)
+    user_service_pb2_grpc.add_UserServiceServicer_to_server(UserServicer(), server)
     webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(WebhookServicer(config), server)
     return server, _describe(server)
 

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -18,7 +18,7 @@ from functools import cache
 from redis.exceptions import RedisError
 from sqlalchemy import func, select
 
-from flute_server.domain.bucket import Limit, Standing
+from flute_server.domain.bucket import Limit, Slow, Standing
 from flute_server.errors import RateLimited
 from flute_server.models import Dimension, Email, Grain, Tally, autocommit
 from flute_server.sending.senders import Sender
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 # Unknown access tokens from one address: a mistyped one is met with patience, a flood is not.
 STRANGERS = Limit(per_second=1, burst=20)
+# One hash tag, as for the others.
+_PEOPLE = "flute:{people}:"
 
 CLOCK = """
 local clock = redis.call('TIME')
@@ -150,7 +152,8 @@ class Meter:
     """Counts in one Redis."""
 
     def __init__(self, redis_url: str) -> None:
-        self._take = connection(redis_url).register_script(CLOCK + TAKE)
+        self._redis = connection(redis_url)
+        self._take = self._redis.register_script(CLOCK + TAKE)
         self._away_until = self._quiet_until = 0.0
 
     def take(self, sender: Sender, cost: Cost) -> Taken:
@@ -168,31 +171,55 @@ class Meter:
 
     def stranger(self, address: str) -> None:
         """Note an unknown access token from this address. Raises RateLimited when there were too many."""
-        bucket = _Bucket(f"flute:stranger:{_network(address)}", "", STRANGERS, 1)
+        bucket = _Bucket(f"flute:stranger:{network(address)}", "", STRANGERS, 1)
         answer = self._ask([bucket], None, 0)
         if answer and answer[1]:
             text = "too many unknown access tokens came from this address; check yours, then try again"
             raise RateLimited("RATE_LIMITED", text, answer[1] / SECOND_US)
 
+    def hold(self, limits: Mapping[str, Slow]) -> float:
+        """Take one from each of these limits, by their names, or from none: how many seconds to wait then."""
+        arguments: list[float] = [len(limits)]
+        for limit in limits.values():
+            arguments += [limit.per_second, limit.burst, 1]
+        answer = self._script([_PEOPLE + name for name in limits], arguments)
+        return max(answer[1 : 2 * len(limits) : 2], default=0) / SECOND_US
+
+    def forgive(self, name: str) -> None:
+        """Forget what was taken from a limit."""
+        if not self._is_away:
+            try:
+                self._redis.delete(_PEOPLE + name)
+            except RedisError as error:
+                self._miss(error)
+
     def _ask(self, buckets: Sequence[_Bucket], month: Month | None, mails: int) -> list[int]:
         """The script's answer; empty while Redis is away."""
-        if time.monotonic() < self._away_until:
-            return []
         keys = [bucket.key for bucket in buckets]
-        arguments = [len(buckets)]
+        arguments: list[float] = [len(buckets)]
         for bucket in buckets:
             arguments += [bucket.limit.per_second, bucket.limit.burst, bucket.cost]
         if month:
             keys.append(month.key)
             arguments += [month.quota, mails, int((month.end + KEPT).timestamp() * 1000)]
+        answer = self._script(keys, arguments)
+        if not answer and month and not self._is_away:
+            answer = self._script(keys, [*arguments, _accepted(month)])
+        return answer
+
+    def _script(self, keys: Sequence[str], arguments: Sequence[float]) -> list[int]:
+        if self._is_away:
+            return []
         try:
             answer: list[int] = self._take(keys, arguments)
-            if not answer and month:
-                answer = self._take(keys, [*arguments, _accepted(month)])
         except RedisError as error:
             self._miss(error)
             return []
         return answer
+
+    @property
+    def _is_away(self) -> bool:
+        return time.monotonic() < self._away_until
 
     def _miss(self, error: RedisError) -> None:
         now = time.monotonic()
@@ -288,7 +315,7 @@ def _accepted(month: Month) -> int:
         return int(database.scalar(query))
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """What counts as one client: an IPv4 address, or the /64 that an IPv6 subscriber has to himself."""
     try:
         given = ipaddress.ip_address(address)

@@ -27,7 +27,15 @@ from flute.v1 import (
     suppression_service_pb2,
     webhook_service_pb2,
 )
-from flute.v1.annotations_pb2 import ACCESS_ANYONE, ACCESS_UNSPECIFIED, HttpRule, access, http
+from flute.v1.annotations_pb2 import (
+    ACCESS_ANYONE,
+    ACCESS_MANAGE,
+    ACCESS_READ,
+    ACCESS_SEND,
+    HttpRule,
+    access,
+    http,
+)
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -191,6 +199,14 @@ OPEN = {
     "EventService.IngestWebhook": "the provider's signature or password proves whose it is",
     "EventService.IngestBounce": "the signed return path proves whose it is",
     "SuppressionService.Unsubscribe": "the signed link proves whose it is",
+    "PersonService.GetSignUpPolicy": "it tells of the installation alone",
+    "PersonService.SignUp": "it makes something new, or joins by the token of an invitation",
+    "PersonService.ConfirmEmail": "the mailed token proves whose address it is",
+    "PersonService.RequestPasswordReset": "it answers nothing, and mails the owner of the address alone",
+    "PersonService.ResetPassword": "the mailed token proves whose password it is",
+    "SessionService.LogIn": "the password proves who it is",
+    "SessionService.CompleteLogIn": "the challenge and a code prove who it is",
+    "MemberService.GetInvitation": "whoever has the link is invited",
 }
 # The lists: a request for the caller's own.
 PAGES: dict[str, Callable[[Things], Message]] = {
@@ -219,7 +235,7 @@ def accessible() -> dict[str, MethodDescriptor]:
     return {
         name: method
         for name, method in methods().items()
-        if method.GetOptions().Extensions[access] != ACCESS_UNSPECIFIED
+        if method.GetOptions().Extensions[access] in {ACCESS_SEND, ACCESS_READ, ACCESS_MANAGE, ACCESS_ANYONE}
     }
 
 

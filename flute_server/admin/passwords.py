@@ -1,0 +1,53 @@
+"""Passwords: what may be one, and the proof that somebody knows theirs."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from flute_server.errors import FailedPrecondition, Violation, invalid
+from flute_server.models import User
+from flute_server.vault import is_outdated, password_hash, password_matches
+
+LENGTHS = range(12, 1001)
+
+
+def violations(field: str, password: str) -> list[Violation]:
+    """What is wrong with a new password; nothing if it will do."""
+    if len(_normal(password)) not in LENGTHS:
+        return [Violation(field, "12 to 1,000 characters")]
+    if len(set(password)) < 4:
+        return [Violation(field, "takes at least 4 different characters")]
+    return []
+
+
+def require_good(field: str, password: str) -> None:
+    """Raises InvalidArgument unless it will do as a new password."""
+    if found := violations(field, password):
+        raise invalid(found)
+
+
+def hashed(password: str) -> str:
+    """The argon2id string of a new password."""
+    return password_hash(_normal(password))
+
+
+def matches(user: User | None, password: str) -> bool:
+    """Whether it is the user's; nobody's takes as long. Hashes it anew when parameters have changed."""
+    normal = _normal(password)
+    right = len(password) <= LENGTHS[-1] and password_matches(normal, user.password_hash if user else None)
+    if right and user and is_outdated(user.password_hash):
+        user.password_hash = password_hash(normal)
+    return right
+
+
+def require(user: User, password: str) -> None:
+    """The password as proof of a person who is logged in already. Raises FailedPrecondition."""
+    if not matches(user, password):
+        raise FailedPrecondition(
+            "WRONG_PASSWORD", "this is not your password", [Violation("password", "not your password")]
+        )
+
+
+def _normal(password: str) -> str:
+    """The same password typed on another keyboard is the same (NFKC, as RFC 8265 has it for usernames)."""
+    return unicodedata.normalize("NFKC", password)
