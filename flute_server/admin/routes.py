@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import select
 
@@ -57,6 +57,24 @@ def update(id_: str, settings: Mapping[str, int], author: Author) -> Route:
     return route
 
 
+def reorder(environment_id: str, ranks: Sequence[Sequence[str]], author: Author) -> list[Route]:
+    """Give every route its position by the rank that it stands in, all or none.
+
+    Raises FailedPrecondition unless the ranks hold each route of the environment once.
+    """
+    environment = find(Environment, environment_id)
+    found = _locked(environment)
+    positions = {id_: at for at, rank in enumerate(ranks, 1) for id_ in rank}
+    if sorted(id_ for rank in ranks for id_ in rank) != sorted(str(route.id) for route in found):
+        text = "the routes have changed meanwhile: look at them again, then put all of them in order"
+        raise FailedPrecondition("ROUTES_CHANGED", text)
+    for route in found:
+        route.position = positions[str(route.id)]
+    note(environment.account_id, author, "route.reorder", environment.name, _in_order(ranks, found))
+    db.session.commit()
+    return list_all(environment_id)
+
+
 def delete(id_: str, author: Author) -> None:
     route = find(Route, id_)
     _note(route, "route.delete", author)
@@ -69,6 +87,20 @@ def list_all(environment_id: str) -> list[Route]:
     environment = find(Environment, environment_id)
     query = select(Route).where(Route.environment_id == environment.id)
     return list(db.session.scalars(query.order_by(Route.position, Route.id)))
+
+
+def _locked(environment: Environment) -> list[Route]:
+    """Its routes, none of which changes, and to which none is added, until the transaction ends."""
+    db.session.execute(select(Environment.id).where(Environment.id == environment.id).with_for_update())
+    query = select(Route).where(Route.environment_id == environment.id).order_by(Route.id)
+    return list(db.session.scalars(query.with_for_update().execution_options(populate_existing=True)))
+
+
+def _in_order(ranks: Sequence[Sequence[str]], routes: Iterable[Route]) -> str:
+    """Postmark and Mailgun, then SendGrid: for the audit log."""
+    accounts = {str(route.id): str(route.provider_account_id) for route in routes}
+    names = [[find(ProviderAccount, accounts[id_]).name for id_ in rank] for rank in ranks if rank]
+    return ", then ".join(" and ".join(rank) for rank in names)
 
 
 def _note(route: Route, action: str, author: Author, text: str = "") -> None:

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from flute_server.admin import api_keys
 from flute_server.admin.api_keys import Rights
+from flute_server.admin.find import find
 from flute_server.errors import Violation, invalid
 from flute_server.models import ApiKey, KeyKind, Scope
 from flute_server.rpc.convert import timestamp
@@ -38,6 +39,9 @@ class ApiKeyServicer(ApiKeyServiceServicer):
         rights = _rights(request)
         row, token = api_keys.create(request.environment_id, request.name, rights, author())
         return pb.CreateApiKeyResponse(api_key=_key(row), access_token=token)
+
+    def GetApiKey(self, request: pb.GetApiKeyRequest, context: grpc.ServicerContext) -> pb.ApiKey:
+        return _key(find(ApiKey, request.id))
 
     def ListApiKeys(
         self, request: pb.ListApiKeysRequest, context: grpc.ServicerContext

@@ -8,11 +8,13 @@ from typing import Any
 import grpc
 from flute.v1 import environment_service_pb2 as pb
 from flute.v1.environment_service_pb2_grpc import EnvironmentServiceServicer
+from flute.v1.provider_account_service_pb2 import BreakerState
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
 
-from flute_server.admin import environments
+from flute_server.admin import environments, summaries
 from flute_server.admin.find import find
+from flute_server.admin.summaries import Summary
 from flute_server.models import AmbiguityPolicy, DelayPolicy, Environment
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.principal import author, current, require_account, require_sender
@@ -58,7 +60,12 @@ class EnvironmentServicer(EnvironmentServiceServicer):
         rows, token = environments.list_page(
             require_account(request.account_id), request.page_size, request.page_token
         )
-        return pb.ListEnvironmentsResponse(environments=map(_environment, rows), next_page_token=token)
+        found = summaries.of([row.id for row in rows])
+        return pb.ListEnvironmentsResponse(
+            environments=map(_environment, rows),
+            next_page_token=token,
+            summaries=[_summary(row, found[row.id]) for row in rows],
+        )
 
     def UpdateEnvironment(
         self, request: pb.UpdateEnvironmentRequest, context: grpc.ServicerContext
@@ -102,4 +109,20 @@ def _environment(row: Environment) -> pb.Environment:
         retention_days=row.retention_days,
         track_opens=row.track_opens,
         track_clicks=row.track_clicks,
+    )
+
+
+def _summary(row: Environment, found: Summary) -> pb.EnvironmentSummary:
+    return pb.EnvironmentSummary(
+        environment_id=str(row.id),
+        routes=[
+            pb.RouteSummary(
+                provider_account=route.provider_account,
+                provider=route.provider,
+                disabled=route.disabled,
+                breaker_state=BreakerState.Value(f"BREAKER_STATE_{route.breaker_state.upper()}"),
+            )
+            for route in found.routes
+        ],
+        key_count=found.keys,
     )

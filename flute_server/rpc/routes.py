@@ -33,6 +33,13 @@ class RouteServicer(RouteServiceServicer):
         settings = {path: getattr(request.route, path, 0) for path in paths}
         return _route(routes.update(request.route.id, settings, author()))
 
+    def ReorderRoutes(
+        self, request: pb.ReorderRoutesRequest, context: grpc.ServicerContext
+    ) -> pb.ReorderRoutesResponse:
+        ranks = [list(rank.route_ids) for rank in request.ranks]
+        rows = routes.reorder(request.environment_id, ranks, author())
+        return pb.ReorderRoutesResponse(routes=map(_route, rows))
+
     def DeleteRoute(self, request: pb.DeleteRouteRequest, context: grpc.ServicerContext) -> Empty:
         routes.delete(request.id, author())
         return Empty()

@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lute/v1/api_key_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x14\x66lute/v1/limit.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x03\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04kind\x18\x08 \x01(\x0e\x32\x14.flute.v1.ApiKeyKind\x12%\n\x06scopes\x18\t \x03(\x0e\x32\x15.flute.v1.ApiKeyScope\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\nrate_limit\x18\x0b \x01(\x0b\x32\x13.flute.v1.RateLimit\"\xe0\x01\n\x13\x43reateApiKeyRequest\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.flute.v1.ApiKeyKind\x12%\n\x06scopes\x18\x04 \x03(\x0e\x32\x15.flute.v1.ApiKeyScope\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\nrate_limit\x18\x06 \x01(\x0b\x32\x13.flute.v1.RateLimit\"O\n\x14\x43reateApiKeyResponse\x12!\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x10.flute.v1.ApiKey\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\"S\n\x12ListApiKeysRequest\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x13ListApiKeysResponse\x12\"\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x10.flute.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x13RevokeApiKeyRequest\x12\n\n\x02id\x18\x01 \x01(\t\"M\n\x13RotateApiKeyRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*X\n\nApiKeyKind\x12\x1c\n\x18\x41PI_KEY_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41PI_KEY_KIND_LIVE\x10\x01\x12\x15\n\x11\x41PI_KEY_KIND_TEST\x10\x02*v\n\x0b\x41piKeyScope\x12\x1d\n\x19\x41PI_KEY_SCOPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PI_KEY_SCOPE_SEND\x10\x01\x12\x16\n\x12\x41PI_KEY_SCOPE_READ\x10\x02\x12\x18\n\x14\x41PI_KEY_SCOPE_MANAGE\x10\x03\x32\xd2\x02\n\rApiKeyService\x12S\n\x0c\x43reateApiKey\x12\x1d.flute.v1.CreateApiKeyRequest\x1a\x1e.flute.v1.CreateApiKeyResponse\"\x04\xb0\xbb\x18\x02\x12P\n\x0bListApiKeys\x12\x1c.flute.v1.ListApiKeysRequest\x1a\x1d.flute.v1.ListApiKeysResponse\"\x04\xb0\xbb\x18\x01\x12\x45\n\x0cRevokeApiKey\x12\x1d.flute.v1.RevokeApiKeyRequest\x1a\x10.flute.v1.ApiKey\"\x04\xb0\xbb\x18\x02\x12S\n\x0cRotateApiKey\x12\x1d.flute.v1.RotateApiKeyRequest\x1a\x1e.flute.v1.CreateApiKeyResponse\"\x04\xb0\xbb\x18\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66lute/v1/api_key_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x14\x66lute/v1/limit.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x03\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04kind\x18\x08 \x01(\x0e\x32\x14.flute.v1.ApiKeyKind\x12%\n\x06scopes\x18\t \x03(\x0e\x32\x15.flute.v1.ApiKeyScope\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\nrate_limit\x18\x0b \x01(\x0b\x32\x13.flute.v1.RateLimit\"\xe0\x01\n\x13\x43reateApiKeyRequest\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.flute.v1.ApiKeyKind\x12%\n\x06scopes\x18\x04 \x03(\x0e\x32\x15.flute.v1.ApiKeyScope\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\nrate_limit\x18\x06 \x01(\x0b\x32\x13.flute.v1.RateLimit\"O\n\x14\x43reateApiKeyResponse\x12!\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x10.flute.v1.ApiKey\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\"\x1e\n\x10GetApiKeyRequest\x12\n\n\x02id\x18\x01 \x01(\t\"S\n\x12ListApiKeysRequest\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x13ListApiKeysResponse\x12\"\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x10.flute.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x13RevokeApiKeyRequest\x12\n\n\x02id\x18\x01 \x01(\t\"M\n\x13RotateApiKeyRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*X\n\nApiKeyKind\x12\x1c\n\x18\x41PI_KEY_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41PI_KEY_KIND_LIVE\x10\x01\x12\x15\n\x11\x41PI_KEY_KIND_TEST\x10\x02*v\n\x0b\x41piKeyScope\x12\x1d\n\x19\x41PI_KEY_SCOPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PI_KEY_SCOPE_SEND\x10\x01\x12\x16\n\x12\x41PI_KEY_SCOPE_READ\x10\x02\x12\x18\n\x14\x41PI_KEY_SCOPE_MANAGE\x10\x03\x32\x93\x03\n\rApiKeyService\x12S\n\x0c\x43reateApiKey\x12\x1d.flute.v1.CreateApiKeyRequest\x1a\x1e.flute.v1.CreateApiKeyResponse\"\x04\xb0\xbb\x18\x02\x12?\n\tGetApiKey\x12\x1a.flute.v1.GetApiKeyRequest\x1a\x10.flute.v1.ApiKey\"\x04\xb0\xbb\x18\x01\x12P\n\x0bListApiKeys\x12\x1c.flute.v1.ListApiKeysRequest\x1a\x1d.flute.v1.ListApiKeysResponse\"\x04\xb0\xbb\x18\x01\x12\x45\n\x0cRevokeApiKey\x12\x1d.flute.v1.RevokeApiKeyRequest\x1a\x10.flute.v1.ApiKey\"\x04\xb0\xbb\x18\x02\x12S\n\x0cRotateApiKey\x12\x1d.flute.v1.RotateApiKeyRequest\x1a\x1e.flute.v1.CreateApiKeyResponse\"\x04\xb0\xbb\x18\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,30 +37,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_APIKEYSERVICE'].methods_by_name['CreateApiKey']._loaded_options = None
   _globals['_APIKEYSERVICE'].methods_by_name['CreateApiKey']._serialized_options = b'\260\273\030\002'
+  _globals['_APIKEYSERVICE'].methods_by_name['GetApiKey']._loaded_options = None
+  _globals['_APIKEYSERVICE'].methods_by_name['GetApiKey']._serialized_options = b'\260\273\030\001'
   _globals['_APIKEYSERVICE'].methods_by_name['ListApiKeys']._loaded_options = None
   _globals['_APIKEYSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\260\273\030\001'
   _globals['_APIKEYSERVICE'].methods_by_name['RevokeApiKey']._loaded_options = None
   _globals['_APIKEYSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\260\273\030\002'
   _globals['_APIKEYSERVICE'].methods_by_name['RotateApiKey']._loaded_options = None
   _globals['_APIKEYSERVICE'].methods_by_name['RotateApiKey']._serialized_options = b'\260\273\030\002'
-  _globals['_APIKEYKIND']._serialized_start=1140
-  _globals['_APIKEYKIND']._serialized_end=1228
-  _globals['_APIKEYSCOPE']._serialized_start=1230
-  _globals['_APIKEYSCOPE']._serialized_end=1348
+  _globals['_APIKEYKIND']._serialized_start=1172
+  _globals['_APIKEYKIND']._serialized_end=1260
+  _globals['_APIKEYSCOPE']._serialized_start=1262
+  _globals['_APIKEYSCOPE']._serialized_end=1380
   _globals['_APIKEY']._serialized_start=160
   _globals['_APIKEY']._serialized_end=547
   _globals['_CREATEAPIKEYREQUEST']._serialized_start=550
   _globals['_CREATEAPIKEYREQUEST']._serialized_end=774
   _globals['_CREATEAPIKEYRESPONSE']._serialized_start=776
   _globals['_CREATEAPIKEYRESPONSE']._serialized_end=855
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=857
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=940
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=942
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1024
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1026
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1059
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=1061
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=1138
-  _globals['_APIKEYSERVICE']._serialized_start=1351
-  _globals['_APIKEYSERVICE']._serialized_end=1689
+  _globals['_GETAPIKEYREQUEST']._serialized_start=857
+  _globals['_GETAPIKEYREQUEST']._serialized_end=887
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=889
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=972
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=974
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1056
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1058
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1091
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=1093
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=1170
+  _globals['_APIKEYSERVICE']._serialized_start=1383
+  _globals['_APIKEYSERVICE']._serialized_end=1786
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class ApiKeyServiceStub:
                 request_serializer=flute_dot_v1_dot_api__key__service__pb2.CreateApiKeyRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_api__key__service__pb2.CreateApiKeyResponse.FromString,
                 _registered_method=True)
+        self.GetApiKey = channel.unary_unary(
+                '/flute.v1.ApiKeyService/GetApiKey',
+                request_serializer=flute_dot_v1_dot_api__key__service__pb2.GetApiKeyRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_api__key__service__pb2.ApiKey.FromString,
+                _registered_method=True)
         self.ListApiKeys = channel.unary_unary(
                 '/flute.v1.ApiKeyService/ListApiKeys',
                 request_serializer=flute_dot_v1_dot_api__key__service__pb2.ListApiKeysRequest.SerializeToString,
@@ -63,6 +68,13 @@ class ApiKeyServiceServicer:
 
     def CreateApiKey(self, request, context):
         """Creates a key. The answer is the only place where its secret ever stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetApiKey(self, request, context):
+        """One key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +108,11 @@ def add_ApiKeyServiceServicer_to_server(servicer, server):
                     servicer.CreateApiKey,
                     request_deserializer=flute_dot_v1_dot_api__key__service__pb2.CreateApiKeyRequest.FromString,
                     response_serializer=flute_dot_v1_dot_api__key__service__pb2.CreateApiKeyResponse.SerializeToString,
+            ),
+            'GetApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetApiKey,
+                    request_deserializer=flute_dot_v1_dot_api__key__service__pb2.GetApiKeyRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_api__key__service__pb2.ApiKey.SerializeToString,
             ),
             'ListApiKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListApiKeys,
@@ -141,6 +158,33 @@ class ApiKeyService:
             '/flute.v1.ApiKeyService/CreateApiKey',
             flute_dot_v1_dot_api__key__service__pb2.CreateApiKeyRequest.SerializeToString,
             flute_dot_v1_dot_api__key__service__pb2.CreateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.ApiKeyService/GetApiKey',
+            flute_dot_v1_dot_api__key__service__pb2.GetApiKeyRequest.SerializeToString,
+            flute_dot_v1_dot_api__key__service__pb2.ApiKey.FromString,
             options,
             channel_credentials,
             insecure,

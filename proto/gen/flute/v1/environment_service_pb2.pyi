@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from flute.v1 import limit_pb2 as _limit_pb2
+from flute.v1 import provider_account_service_pb2 as _provider_account_service_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -255,25 +256,97 @@ class ListEnvironmentsResponse(_message.Message):
 
     ENVIRONMENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SUMMARIES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
     def environments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Environment]:
         """One page."""
 
+    @_builtins.property
+    def summaries(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnvironmentSummary]:
+        """What each environment of the page consists of, in the same order."""
+
     def __init__(
         self,
         *,
         environments: _abc.Iterable[Global___Environment] | None = ...,
         next_page_token: _builtins.str = ...,
+        summaries: _abc.Iterable[Global___EnvironmentSummary] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environments", b"environments", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environments", b"environments", "next_page_token", b"next_page_token", "summaries", b"summaries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEnvironmentsResponse: _TypeAlias = ListEnvironmentsResponse  # noqa: Y015
+
+@_typing.final
+class EnvironmentSummary(_message.Message):
+    """What an environment consists of, as a list shows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    ROUTES_FIELD_NUMBER: _builtins.int
+    KEY_COUNT_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """The environment."""
+    key_count: _builtins.int
+    """How many keys work now."""
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteSummary]:
+        """Its routes in order."""
+
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+        routes: _abc.Iterable[Global___RouteSummary] | None = ...,
+        key_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "key_count", b"key_count", "routes", b"routes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnvironmentSummary: _TypeAlias = EnvironmentSummary  # noqa: Y015
+
+@_typing.final
+class RouteSummary(_message.Message):
+    """A route, and whether it gets mail now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    DISABLED_FIELD_NUMBER: _builtins.int
+    BREAKER_STATE_FIELD_NUMBER: _builtins.int
+    provider_account: _builtins.str
+    """The provider account's name."""
+    provider: _builtins.str
+    """The kind of provider."""
+    disabled: _builtins.bool
+    """The route is passed over."""
+    breaker_state: _provider_account_service_pb2.BreakerState.ValueType
+    """Whether the provider account gets mail now."""
+    def __init__(
+        self,
+        *,
+        provider_account: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        disabled: _builtins.bool = ...,
+        breaker_state: _provider_account_service_pb2.BreakerState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker_state", b"breaker_state", "disabled", b"disabled", "provider", b"provider", "provider_account", b"provider_account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteSummary: _TypeAlias = RouteSummary  # noqa: Y015
 
 @_typing.final
 class UpdateEnvironmentRequest(_message.Message):

@@ -27,7 +27,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/route_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\"\xc0\x01\n\x05Route\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x1b\n\x13provider_account_id\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x05\x12\x0e\n\x06weight\x18\x05 \x01(\x05\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\x12\x16\n\x0emax_per_second\x18\x07 \x01(\x05\x12\x13\n\x0bmax_per_day\x18\x08 \x01(\x05\x12\x15\n\rauthenticated\x18\t \x01(\x08\"4\n\x12\x43reateRouteRequest\x12\x1e\n\x05route\x18\x01 \x01(\x0b\x32\x0f.flute.v1.Route\"+\n\x11ListRoutesRequest\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\"5\n\x12ListRoutesResponse\x12\x1f\n\x06routes\x18\x01 \x03(\x0b\x32\x0f.flute.v1.Route\"e\n\x12UpdateRouteRequest\x12\x1e\n\x05route\x18\x01 \x01(\x0b\x32\x0f.flute.v1.Route\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\" \n\x12\x44\x65leteRouteRequest\x12\n\n\x02id\x18\x01 \x01(\t2\xb0\x02\n\x0cRouteService\x12\x42\n\x0b\x43reateRoute\x12\x1c.flute.v1.CreateRouteRequest\x1a\x0f.flute.v1.Route\"\x04\xb0\xbb\x18\x03\x12M\n\nListRoutes\x12\x1b.flute.v1.ListRoutesRequest\x1a\x1c.flute.v1.ListRoutesResponse\"\x04\xb0\xbb\x18\x01\x12\x42\n\x0bUpdateRoute\x12\x1c.flute.v1.UpdateRouteRequest\x1a\x0f.flute.v1.Route\"\x04\xb0\xbb\x18\x03\x12I\n\x0b\x44\x65leteRoute\x12\x1c.flute.v1.DeleteRouteRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/route_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\"\xc0\x01\n\x05Route\x12\n\n\x02id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x1b\n\x13provider_account_id\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x05\x12\x0e\n\x06weight\x18\x05 \x01(\x05\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\x12\x16\n\x0emax_per_second\x18\x07 \x01(\x05\x12\x13\n\x0bmax_per_day\x18\x08 \x01(\x05\x12\x15\n\rauthenticated\x18\t \x01(\x08\"4\n\x12\x43reateRouteRequest\x12\x1e\n\x05route\x18\x01 \x01(\x0b\x32\x0f.flute.v1.Route\"+\n\x11ListRoutesRequest\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\"5\n\x12ListRoutesResponse\x12\x1f\n\x06routes\x18\x01 \x03(\x0b\x32\x0f.flute.v1.Route\"e\n\x12UpdateRouteRequest\x12\x1e\n\x05route\x18\x01 \x01(\x0b\x32\x0f.flute.v1.Route\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\x1e\n\tRouteRank\x12\x11\n\troute_ids\x18\x01 \x03(\t\"R\n\x14ReorderRoutesRequest\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\"\n\x05ranks\x18\x02 \x03(\x0b\x32\x13.flute.v1.RouteRank\"8\n\x15ReorderRoutesResponse\x12\x1f\n\x06routes\x18\x01 \x03(\x0b\x32\x0f.flute.v1.Route\" \n\x12\x44\x65leteRouteRequest\x12\n\n\x02id\x18\x01 \x01(\t2\x88\x03\n\x0cRouteService\x12\x42\n\x0b\x43reateRoute\x12\x1c.flute.v1.CreateRouteRequest\x1a\x0f.flute.v1.Route\"\x04\xb0\xbb\x18\x03\x12M\n\nListRoutes\x12\x1b.flute.v1.ListRoutesRequest\x1a\x1c.flute.v1.ListRoutesResponse\"\x04\xb0\xbb\x18\x01\x12\x42\n\x0bUpdateRoute\x12\x1c.flute.v1.UpdateRouteRequest\x1a\x0f.flute.v1.Route\"\x04\xb0\xbb\x18\x03\x12V\n\rReorderRoutes\x12\x1e.flute.v1.ReorderRoutesRequest\x1a\x1f.flute.v1.ReorderRoutesResponse\"\x04\xb0\xbb\x18\x03\x12I\n\x0b\x44\x65leteRoute\x12\x1c.flute.v1.DeleteRouteRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTESERVICE'].methods_by_name['ListRoutes']._serialized_options = b'\260\273\030\001'
   _globals['_ROUTESERVICE'].methods_by_name['UpdateRoute']._loaded_options = None
   _globals['_ROUTESERVICE'].methods_by_name['UpdateRoute']._serialized_options = b'\260\273\030\003'
+  _globals['_ROUTESERVICE'].methods_by_name['ReorderRoutes']._loaded_options = None
+  _globals['_ROUTESERVICE'].methods_by_name['ReorderRoutes']._serialized_options = b'\260\273\030\003'
   _globals['_ROUTESERVICE'].methods_by_name['DeleteRoute']._loaded_options = None
   _globals['_ROUTESERVICE'].methods_by_name['DeleteRoute']._serialized_options = b'\260\273\030\003'
   _globals['_ROUTE']._serialized_start=134
@@ -52,8 +54,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTROUTESRESPONSE']._serialized_end=480
   _globals['_UPDATEROUTEREQUEST']._serialized_start=482
   _globals['_UPDATEROUTEREQUEST']._serialized_end=583
-  _globals['_DELETEROUTEREQUEST']._serialized_start=585
-  _globals['_DELETEROUTEREQUEST']._serialized_end=617
-  _globals['_ROUTESERVICE']._serialized_start=620
-  _globals['_ROUTESERVICE']._serialized_end=924
+  _globals['_ROUTERANK']._serialized_start=585
+  _globals['_ROUTERANK']._serialized_end=615
+  _globals['_REORDERROUTESREQUEST']._serialized_start=617
+  _globals['_REORDERROUTESREQUEST']._serialized_end=699
+  _globals['_REORDERROUTESRESPONSE']._serialized_start=701
+  _globals['_REORDERROUTESRESPONSE']._serialized_end=757
+  _globals['_DELETEROUTEREQUEST']._serialized_start=759
+  _globals['_DELETEROUTEREQUEST']._serialized_end=791
+  _globals['_ROUTESERVICE']._serialized_start=794
+  _globals['_ROUTESERVICE']._serialized_end=1186
 # @@protoc_insertion_point(module_scope)

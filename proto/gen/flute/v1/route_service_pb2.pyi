@@ -176,6 +176,82 @@ class UpdateRouteRequest(_message.Message):
 Global___UpdateRouteRequest: _TypeAlias = UpdateRouteRequest  # noqa: Y015
 
 @_typing.final
+class RouteRank(_message.Message):
+    """Routes of the same position: they share the mail by their weights."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def route_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At least one."""
+
+    def __init__(
+        self,
+        *,
+        route_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["route_ids", b"route_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteRank: _TypeAlias = RouteRank  # noqa: Y015
+
+@_typing.final
+class ReorderRoutesRequest(_message.Message):
+    """Request of ReorderRoutes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    RANKS_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """The environment."""
+    @_builtins.property
+    def ranks(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteRank]:
+        """Every route of the environment, once. The first rank gets position 1 and is tried first."""
+
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+        ranks: _abc.Iterable[Global___RouteRank] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "ranks", b"ranks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReorderRoutesRequest: _TypeAlias = ReorderRoutesRequest  # noqa: Y015
+
+@_typing.final
+class ReorderRoutesResponse(_message.Message):
+    """Response of ReorderRoutes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Route]:
+        """In the new order."""
+
+    def __init__(
+        self,
+        *,
+        routes: _abc.Iterable[Global___Route] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["routes", b"routes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReorderRoutesResponse: _TypeAlias = ReorderRoutesResponse  # noqa: Y015
+
+@_typing.final
 class DeleteRouteRequest(_message.Message):
     """Request of DeleteRoute."""
 

@@ -51,6 +51,11 @@ class RouteServiceStub:
                 request_serializer=flute_dot_v1_dot_route__service__pb2.UpdateRouteRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_route__service__pb2.Route.FromString,
                 _registered_method=True)
+        self.ReorderRoutes = channel.unary_unary(
+                '/flute.v1.RouteService/ReorderRoutes',
+                request_serializer=flute_dot_v1_dot_route__service__pb2.ReorderRoutesRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_route__service__pb2.ReorderRoutesResponse.FromString,
+                _registered_method=True)
         self.DeleteRoute = channel.unary_unary(
                 '/flute.v1.RouteService/DeleteRoute',
                 request_serializer=flute_dot_v1_dot_route__service__pb2.DeleteRouteRequest.SerializeToString,
@@ -83,6 +88,13 @@ class RouteServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReorderRoutes(self, request, context):
+        """Puts all routes of an environment into another order at once. Refused if a route was added or removed meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteRoute(self, request, context):
         """Takes a provider account out of an environment.
         """
@@ -107,6 +119,11 @@ def add_RouteServiceServicer_to_server(servicer, server):
                     servicer.UpdateRoute,
                     request_deserializer=flute_dot_v1_dot_route__service__pb2.UpdateRouteRequest.FromString,
                     response_serializer=flute_dot_v1_dot_route__service__pb2.Route.SerializeToString,
+            ),
+            'ReorderRoutes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReorderRoutes,
+                    request_deserializer=flute_dot_v1_dot_route__service__pb2.ReorderRoutesRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_route__service__pb2.ReorderRoutesResponse.SerializeToString,
             ),
             'DeleteRoute': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteRoute,
@@ -196,6 +213,33 @@ class RouteService:
             '/flute.v1.RouteService/UpdateRoute',
             flute_dot_v1_dot_route__service__pb2.UpdateRouteRequest.SerializeToString,
             flute_dot_v1_dot_route__service__pb2.Route.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReorderRoutes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.RouteService/ReorderRoutes',
+            flute_dot_v1_dot_route__service__pb2.ReorderRoutesRequest.SerializeToString,
+            flute_dot_v1_dot_route__service__pb2.ReorderRoutesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,8 @@ class RouteServiceStub:
     """An environment's routes in order; not paged, there are at most 20."""
     UpdateRoute: _grpc.UnaryUnaryMultiCallable[_route_service_pb2.UpdateRouteRequest, _route_service_pb2.Route]
     """Changes the fields that update_mask names."""
+    ReorderRoutes: _grpc.UnaryUnaryMultiCallable[_route_service_pb2.ReorderRoutesRequest, _route_service_pb2.ReorderRoutesResponse]
+    """Puts all routes of an environment into another order at once. Refused if a route was added or removed meanwhile."""
     DeleteRoute: _grpc.UnaryUnaryMultiCallable[_route_service_pb2.DeleteRouteRequest, _empty_pb2.Empty]
     """Takes a provider account out of an environment."""
 
@@ -54,6 +56,8 @@ class RouteServiceAsyncStub(RouteServiceStub):
     """An environment's routes in order; not paged, there are at most 20."""
     UpdateRoute: _aio.UnaryUnaryMultiCallable[_route_service_pb2.UpdateRouteRequest, _route_service_pb2.Route]  # type: ignore[assignment]
     """Changes the fields that update_mask names."""
+    ReorderRoutes: _aio.UnaryUnaryMultiCallable[_route_service_pb2.ReorderRoutesRequest, _route_service_pb2.ReorderRoutesResponse]  # type: ignore[assignment]
+    """Puts all routes of an environment into another order at once. Refused if a route was added or removed meanwhile."""
     DeleteRoute: _aio.UnaryUnaryMultiCallable[_route_service_pb2.DeleteRouteRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Takes a provider account out of an environment."""
 
@@ -83,6 +87,14 @@ class RouteServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_route_service_pb2.Route, _abc.Awaitable[_route_service_pb2.Route]]:
         """Changes the fields that update_mask names."""
+
+    @_abc_1.abstractmethod
+    def ReorderRoutes(
+        self,
+        request: _route_service_pb2.ReorderRoutesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_route_service_pb2.ReorderRoutesResponse, _abc.Awaitable[_route_service_pb2.ReorderRoutesResponse]]:
+        """Puts all routes of an environment into another order at once. Refused if a route was added or removed meanwhile."""
 
     @_abc_1.abstractmethod
     def DeleteRoute(

@@ -1,0 +1,72 @@
+"""What environments consist of, for lists: a fixed number of queries for any number of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy import and_, func, or_, select
+
+from flute_server.domain.breaker import BreakerState
+from flute_server.models import ApiKey, Breaker, ProviderAccount, Route, db
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSummary:
+    """A route, and whether it gets mail now."""
+
+    provider_account: str
+    provider: str
+    disabled: bool
+    breaker_state: str
+
+
+@dataclass(slots=True)
+class Summary:
+    """Routes in order; how many keys work."""
+
+    routes: list[RouteSummary] = field(default_factory=list)
+    keys: int = 0
+
+
+def of(environment_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Summary]:
+    """One for each environment, also for an empty one."""
+    found = {id_: Summary() for id_ in environment_ids}
+    for id_, route in _routes(environment_ids):
+        found[id_].routes.append(route)
+    for id_, keys in _keys(environment_ids):
+        found[id_].keys = keys
+    return found
+
+
+def _routes(environment_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, RouteSummary]]:
+    whole = and_(Breaker.provider_account_id == ProviderAccount.id, Breaker.domain == "")
+    query = (
+        select(Route, ProviderAccount, Breaker.state)
+        .join(ProviderAccount, ProviderAccount.id == Route.provider_account_id)
+        .outerjoin(Breaker, whole)
+        .where(Route.environment_id.in_(environment_ids))
+        .order_by(Route.position, Route.id)
+    )
+    return [
+        (
+            route.environment_id,
+            RouteSummary(account.name, account.provider, route.disabled, state or BreakerState.CLOSED),
+        )
+        for route, account, state in db.session.execute(query)
+    ]
+
+
+def _keys(environment_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:
+    works = and_(
+        ApiKey.revoke_time.is_(None),
+        or_(ApiKey.expire_time.is_(None), ApiKey.expire_time > datetime.now(UTC)),
+    )
+    query = (
+        select(ApiKey.environment_id, func.count())
+        .where(ApiKey.environment_id.in_(environment_ids), works)
+        .group_by(ApiKey.environment_id)
+    )
+    return [(id_, count) for id_, count in db.session.execute(query)]
