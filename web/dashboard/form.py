@@ -27,6 +27,7 @@ _MENDABLE = {
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
+_MOST = 2**31 - 1  # of most numbers in the contract
 _INDEX = re.compile(r"\d+")
 
 
@@ -57,13 +58,16 @@ class Form:
         """Whether a box is ticked."""
         return name in self.values
 
-    def number(self, name: str, default: int = 0) -> int:
-        """A whole number; what is none becomes an error of the field."""
+    def number(self, name: str, default: int = 0, most: int = _MOST) -> int:
+        """A whole number; what is none, or does not fit the request, becomes an error of the field."""
         text = self[name]
         if not text:
             return default
         if not re.fullmatch(r"-?\d{1,12}", text):
             self.errors[name] = "Must be a whole number."
+            return default
+        if abs(int(text)) > most:
+            self.errors[name] = f"At most {most:,}."
             return default
         return int(text)
 

@@ -51,6 +51,7 @@ def register(app: Flask, dashboard: Blueprint, config: WebConfig) -> None:
     """Install it all. The JSON API on the same app is not touched: it has no cookies, hence no CSRF."""
     app.secret_key = config.secret_key
     app.config.update(
+        FLUTE_PUBLIC_URL=config.public_url,
         SESSION_COOKIE_NAME="__Host-flute" if config.secure else "flute",
         SESSION_COOKIE_SECURE=config.secure,
         SESSION_COOKIE_HTTPONLY=True,

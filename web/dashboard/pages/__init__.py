@@ -1,5 +1,21 @@
 """The pages, one module a section. Importing a module adds its pages to the blueprint."""
 
-from web.dashboard.pages import home, log_in
+from web.dashboard.pages import (
+    environment_keys,
+    environment_routes,
+    environment_settings,
+    environment_try,
+    environments,
+    home,
+    log_in,
+)
 
-__all__ = ["home", "log_in"]
+__all__ = [
+    "environment_keys",
+    "environment_routes",
+    "environment_settings",
+    "environment_try",
+    "environments",
+    "home",
+    "log_in",
+]
