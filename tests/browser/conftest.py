@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -16,15 +18,22 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[tuple[Page, Watch]]:
-    context = browser.new_context(viewport=WIDE)
+@contextmanager
+def watched(browser: Browser, **settings: Any) -> Iterator[tuple[Page, Watch]]:
+    """A page of a fresh context with these settings, which must not complain until the end."""
+    context = browser.new_context(**{"viewport": WIDE, **settings})
     context.set_default_timeout(10_000)
     page = context.new_page()
     watch = Watch(page)
     yield page, watch
     context.close()
     assert watch.complaints == []
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[tuple[Page, Watch]]:
+    with watched(browser) as found:
+        yield found
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def _first(environment: Environment) -> dict[str, str]:
     return {
         "from_local": "hello",
         "from_domain": environment.domain,
-        "from_name": environment.name,
+        "from_name": me().account_name,
         "to": me().email,
         "subject": "Hello from Flute",
         "text": "It works.",
