@@ -21,6 +21,7 @@ class RouteSummary:
     provider: str
     disabled: bool
     breaker_state: str
+    paused: bool
 
 
 @dataclass(slots=True)
@@ -53,7 +54,13 @@ def _routes(environment_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, Route
     return [
         (
             route.environment_id,
-            RouteSummary(account.name, account.provider, route.disabled, state or BreakerState.CLOSED),
+            RouteSummary(
+                account.name,
+                account.provider,
+                route.disabled,
+                state or BreakerState.CLOSED,
+                account.pause_time is not None,
+            ),
         )
         for route, account, state in db.session.execute(query)
     ]

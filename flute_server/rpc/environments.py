@@ -121,6 +121,7 @@ def _summary(row: Environment, found: Summary) -> pb.EnvironmentSummary:
                 provider=route.provider,
                 disabled=route.disabled,
                 breaker_state=BreakerState.Value(f"BREAKER_STATE_{route.breaker_state.upper()}"),
+                paused=route.paused,
             )
             for route in found.routes
         ],

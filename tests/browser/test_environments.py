@@ -18,10 +18,11 @@ from flute.v1 import (
     provider_account_service_pb2,
     route_service_pb2,
 )
-from playwright.sync_api import Browser, Locator, Page, StorageState, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, StorageState, expect
 
 from tests.browser.conftest import watched
 from tests.browsing import Watch, axe, fits
+from tests.name_server import NameServer
 from tests.stack import DOMAIN, Stack, until
 
 PASSWORD = "correct horse battery"
@@ -303,6 +304,8 @@ def test_settings_are_kept(team: Team, environment: str, visit: tuple[Page, Watc
     sound(page)
     page.get_by_label("Give up after", exact=True).fill("2")
     page.get_by_label("Mails a second").fill("10")
+    page.get_by_label("Track opens").check()
+    page.get_by_label("Remove content after (days)").fill("30")
     page.get_by_role("button", name="Save settings").click()
     said(page, "The settings are saved")
     expect(page.get_by_label("Hold it for evidence")).to_be_checked()
@@ -312,6 +315,8 @@ def test_settings_are_kept(team: Team, environment: str, visit: tuple[Page, Watc
     expect(page.get_by_label("Mails a month")).to_have_value("10000000000")
     expect(page.get_by_label("Mails a second")).to_have_value("10")
     expect(page.get_by_label("Allow subdomains")).to_be_checked()
+    expect(page.get_by_label("Track opens")).to_be_checked()
+    expect(page.get_by_label("Remove content after (days)")).to_have_value("30")
     page.get_by_role("button", name="Save settings").click()
     said(page, "Nothing was changed")
 
@@ -324,8 +329,8 @@ def test_a_mail_is_tried_out(team: Team, environment: str, visit: tuple[Page, Wa
     expect(page.locator("#curl")).to_contain_text("<b>me</b>")
     page.get_by_text("Cc, Bcc, tags, attachment, time").click()
     page.get_by_label("Tags").fill("try, out")
-    file = {"name": "it's.txt", "mimeType": "text/plain", "buffer": b"Hello"}
-    page.get_by_label("Attachment").set_input_files(files=[file])  # type: ignore[list-item]  # a FilePayload
+    file: FilePayload = {"name": "it's.txt", "mimeType": "text/plain", "buffer": b"Hello"}
+    page.get_by_label("Attachment").set_input_files(files=[file])
     expect(page.locator("#curl")).to_contain_text("base64 < your-file")
     sound(page)
     page.get_by_role("button", name="Send", exact=True).click()
@@ -341,6 +346,31 @@ def test_a_mail_is_tried_out(team: Team, environment: str, visit: tuple[Page, Wa
     watch.allow("status of 422")
     page.get_by_role("button", name="Send", exact=True).click()
     expect(page.get_by_label("To", exact=True)).to_have_attribute("aria-invalid", "true")
+
+
+def test_dns_is_read_and_told_what_to_add(
+    team: Team, environment: str, visit: tuple[Page, Watch], names: NameServer
+):
+    page, _ = visit
+    names.reset(
+        {
+            (DOMAIN, "TXT"): ["v=spf1 include:<b>evil</b> -all"],
+            (f"_dmarc.{DOMAIN}", "TXT"): ["v=DMARC1; p=none"],
+        }
+    )
+    page.goto(f"{team.url}/environments/{environment}/domain")
+    whole = page.locator(".card", has=page.get_by_role("heading", name="The domain as a whole"))
+    expect(whole).to_contain_text("DMARC")
+    expect(page.get_by_role("heading", name="Postmark")).to_be_visible()
+    postmark = page.locator(".card", has=page.get_by_role("heading", name="Postmark"))
+    expect(postmark).to_contain_text(f"pm-bounces.{DOMAIN}")
+    expect(postmark.get_by_role("button", name="Copy the value for Return path")).to_be_visible()
+    whole.get_by_text("What DNS has at", exact=False).first.click()
+    expect(whole).to_contain_text("<b>evil</b>")
+    sound(page)
+    names.reset({(DOMAIN, "TXT"): ["v=spf1 -all"]})
+    page.get_by_role("link", name="Check again").click()
+    expect(page.locator("#checks")).not_to_contain_text("evil")
 
 
 def test_all_of_it_works_without_javascript(team: Team, environment: str, browser: Browser, stack: Stack):

@@ -16,7 +16,7 @@ from flute_server.admin import api_keys, routes, summaries
 from flute_server.admin.audit import Author
 from flute_server.errors import FailedPrecondition, NotFound
 from flute_server.local.embedded import Services
-from flute_server.models import ApiKey, AuditEntry, Breaker, Environment, Route, db
+from flute_server.models import ApiKey, AuditEntry, Breaker, Environment, ProviderAccount, Route, db
 from tests.integration.places import Place, fresh_app
 
 OPERATOR = Author("service")
@@ -109,6 +109,7 @@ def test_a_list_tells_routes_in_order_with_their_health_and_counts_keys_that_wor
         db.session.add(
             Breaker(provider_account_id=account, domain=domain, state=state, failures=1, opened=1, reason="x")
         )
+    db.session.get_one(ProviderAccount, place.accounts[1]).pause_time = datetime.now(UTC)
     environment = str(place.environment_id)
     rights = api_keys.Rights()
     made = [api_keys.create(environment, name, rights, OPERATOR)[0] for name in ("a", "b", "c")]
@@ -119,13 +120,13 @@ def test_a_list_tells_routes_in_order_with_their_health_and_counts_keys_that_wor
     db.session.commit()
     found = summaries.of([place.environment_id, empty.id])
     told = [
-        (r.provider_account, r.provider, r.disabled, r.breaker_state)
+        (r.provider_account, r.provider, r.disabled, r.paused, r.breaker_state)
         for r in found[place.environment_id].routes
     ]
     assert told == [
-        ("p2", "sendgrid", False, "open"),
-        ("p0", "sendgrid", True, "closed"),
-        ("p1", "sendgrid", False, "closed"),
+        ("p2", "sendgrid", False, False, "open"),
+        ("p0", "sendgrid", True, False, "closed"),
+        ("p1", "sendgrid", False, True, "closed"),
     ]
     assert found[place.environment_id].keys == 1
     assert found[empty.id] == summaries.Summary()

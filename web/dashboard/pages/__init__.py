@@ -1,6 +1,7 @@
 """The pages, one module a section. Importing a module adds its pages to the blueprint."""
 
 from web.dashboard.pages import (
+    environment_domain,
     environment_keys,
     environment_routes,
     environment_settings,
@@ -11,6 +12,7 @@ from web.dashboard.pages import (
 )
 
 __all__ = [
+    "environment_domain",
     "environment_keys",
     "environment_routes",
     "environment_settings",

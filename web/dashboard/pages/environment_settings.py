@@ -34,7 +34,11 @@ _FIELDS = (
     "rate_limit",
     "monthly_quota",
     "one_click_unsubscribe",
+    "retention_days",
+    "track_opens",
+    "track_clicks",
 )
+_BOXES = ("allow_subdomains", "one_click_unsubscribe", "track_opens", "track_clicks")
 # The server speaks of the limit as one; the page has a field for each of its parts.
 _NAMES = {
     "environment.rate_limit": "per_second",
@@ -75,22 +79,23 @@ def _wanted(form: Form, id_: str) -> Environment:
     return Environment(
         id=id_,
         name=form["name"],
-        allow_subdomains=form.checked("allow_subdomains"),
         on_ambiguous=_AMBIGUOUS.get(form["on_ambiguous"], AMBIGUITY_POLICY_RESEND),
         ambiguity_wait=spans.read(form, "ambiguity_wait"),
         give_up_after=spans.read(form, "give_up_after"),
         on_delay=_DELAYED.get(form["on_delay"], DELAY_POLICY_WAIT),
         rate_limit=RateLimit(per_second=per_second, burst=burst) if per_second or burst else None,
         monthly_quota=form.number("monthly_quota", most=10**12),
+        retention_days=form.number("retention_days"),
+        allow_subdomains=form.checked("allow_subdomains"),
         one_click_unsubscribe=form.checked("one_click_unsubscribe"),
+        track_opens=form.checked("track_opens"),
+        track_clicks=form.checked("track_clicks"),
     )
 
 
 def _values(environment: Environment) -> dict[str, str]:
     """The settings as the fields show them."""
-    ticked = {
-        name: "1" for name in ("allow_subdomains", "one_click_unsubscribe") if getattr(environment, name)
-    }
+    ticked = {name: "1" for name in _BOXES if getattr(environment, name)}
     return ticked | {
         "name": environment.name,
         "on_ambiguous": "wait" if environment.on_ambiguous == AMBIGUITY_POLICY_WAIT else "resend",
@@ -100,4 +105,5 @@ def _values(environment: Environment) -> dict[str, str]:
         "per_second": str(environment.rate_limit.per_second or ""),
         "burst": str(environment.rate_limit.burst or ""),
         "monthly_quota": str(environment.monthly_quota or ""),
+        "retention_days": str(environment.retention_days or ""),
     }

@@ -26,6 +26,7 @@ _TABS = {
     "settings": ("Settings", "dashboard.environment_settings"),
     "keys": ("Keys", "dashboard.environment_keys"),
     "try": ("Try it", "dashboard.environment_try"),
+    "domain": ("Domain", "dashboard.environment_domain"),
 }
 
 

@@ -324,6 +324,7 @@ class RouteSummary(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
     BREAKER_STATE_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
     provider_account: _builtins.str
     """The provider account's name."""
     provider: _builtins.str
@@ -332,6 +333,8 @@ class RouteSummary(_message.Message):
     """The route is passed over."""
     breaker_state: _provider_account_service_pb2.BreakerState.ValueType
     """Whether the provider account gets mail now."""
+    paused: _builtins.bool
+    """A person has paused the provider account."""
     def __init__(
         self,
         *,
@@ -339,10 +342,11 @@ class RouteSummary(_message.Message):
         provider: _builtins.str = ...,
         disabled: _builtins.bool = ...,
         breaker_state: _provider_account_service_pb2.BreakerState.ValueType = ...,
+        paused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker_state", b"breaker_state", "disabled", b"disabled", "provider", b"provider", "provider_account", b"provider_account"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker_state", b"breaker_state", "disabled", b"disabled", "paused", b"paused", "provider", b"provider", "provider_account", b"provider_account"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
