@@ -13,12 +13,13 @@ import grpc
 from flask import Blueprint, Flask, Response, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]  # it has no annotations
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from web.api.request import raw
 from web.client import RpcFailure
 from web.config import WebConfig
 from web.dashboard import session
+from web.dashboard.me import me
 from web.dashboard.render import page
 from web.dashboard.words import sentence
 from web.errors import Problem, from_http, from_rpc, request_id
@@ -72,6 +73,7 @@ def register(app: Flask, dashboard: Blueprint, config: WebConfig) -> None:
     dashboard.register_error_handler(HTTPException, _from_http)
     dashboard.register_error_handler(Exception, _from_bug)
     app.register_error_handler(NotFound, _from_nowhere)
+    app.register_error_handler(MethodNotAllowed, _from_nowhere)
 
 
 def _take_form() -> None:
@@ -83,20 +85,37 @@ def _take_form() -> None:
 
 
 def _check_login() -> ResponseReturnValue | None:
-    endpoint = (request.endpoint or "").rpartition(".")[2]
-    if endpoint in _open or session.token():
-        return None
-    return to_login()
+    if not session.token():
+        return None if _is_open() else to_login()
+    if _is_open():
+        _forget_ended_session()
+    return None
+
+
+def _is_open() -> bool:
+    return (request.endpoint or "").rpartition(".")[2] in _open
+
+
+def _forget_ended_session() -> None:
+    """Where somebody logs in anew, the token of a session that has ended would be in the way."""
+    try:
+        me()
+    except RpcFailure as failure:
+        if failure.code is grpc.StatusCode.UNAUTHENTICATED:
+            session.end()
 
 
 def to_login() -> ResponseReturnValue:
     """Ask them to log in, and come back to this page then."""
-    here = request.full_path.rstrip("?") if request.method == "GET" else None
-    target = url_for("dashboard.log_in", next=here if here != "/" else None)
     if request.headers.get("HX-Request"):
         # htmx would put the login page into a part of this one.
-        return Response(status=204, headers={"HX-Redirect": url_for("dashboard.log_in")})
-    return redirect(target)
+        there = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        return Response(status=204, headers={"HX-Redirect": _login(there)})
+    return redirect(_login(request.full_path.rstrip("?") if request.method == "GET" else ""))
+
+
+def _login(here: str) -> str:
+    return url_for("dashboard.log_in", next=here if here not in {"", "/"} else None)
 
 
 def safe_next(given: str | None) -> str:
@@ -123,7 +142,17 @@ def _from_rpc(failure: RpcFailure) -> ResponseReturnValue:
     if failure.code is grpc.StatusCode.UNAUTHENTICATED:
         session.end()
         return to_login()
+    if failure.reason == "NO_ACCOUNT" and request.method == "GET":
+        return _to_accounts()
     return _from_problem(from_rpc(failure))
+
+
+def _to_accounts() -> ResponseReturnValue:
+    """Who was taken out of the account in which they acted goes on in another one."""
+    there = url_for("dashboard.account")
+    if request.headers.get("HX-Request"):
+        return Response(status=204, headers={"HX-Redirect": there})
+    return redirect(there)
 
 
 _TITLES = {
@@ -168,8 +197,8 @@ _HTTP_TEXT = {
 }
 
 
-def _from_nowhere(error: NotFound) -> ResponseReturnValue:
-    """An address that nobody serves: a page for people, a problem for programs."""
+def _from_nowhere(error: NotFound | MethodNotAllowed) -> ResponseReturnValue:
+    """An address that nobody serves, or not so: a page for people, a problem for programs."""
     if request.path.startswith("/v1/") or "text/html" not in request.headers.get("Accept", ""):
         return from_http(error)
     return _protect(make_response(_from_http(error)))

@@ -7,13 +7,13 @@ from typing import Any, cast
 import flask
 from flask import render_template
 
-from web.dashboard.me import may, me_or_nobody
+from web.dashboard.me import may, me_or_nobody, role_name
 
 
 def page(template: str, **values: Any) -> str:  # noqa: ANN401 (whatever the template shows)
     """The page's HTML. `nav` names the section to be marked in the menu."""
     values.setdefault("nav", "")
-    return render_template(template, me=me_or_nobody(), may=may, flashes=_flashes(), **values)
+    return render_template(template, me=me_or_nobody(), may=may, role_name=role_name, flashes=_flashes(), **values)
 
 
 def _flashes() -> list[tuple[str, str]]:
