@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from web.client import RpcFailure
 from web.dashboard.ask import ask
-from web.dashboard.words import roughly, sentence
+from web.dashboard.words import sentence, too_fast
 from web.errors import steps
 
 A = TypeVar("A", bound=Message)
@@ -35,8 +35,8 @@ _INDEX = re.compile(r"\d+")
 class Form:
     """values: as posted, or to begin with. errors: text by field; problem: what concerns no single field.
 
-    names: fields of the request that have another name on the page. reason: the server's word for what is wrong.
-    retry_after_s: when the same may go better, if that was too fast.
+    names: fields of the request that have another name on the page. reason: the server's word for what is
+    wrong. retry_after_s: when the same may go better, if that was too fast.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class Form:
         self.reason = failure.reason
         if failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED and failure.retry_after_s:
             self.retry_after_s = failure.retry_after_s
-            self.problem = f"{self.problem} Please wait for {roughly(failure.retry_after_s)}."
+            self.problem = too_fast(failure.message, failure.retry_after_s)
 
     def _name(self, path: str) -> str:
         """environment.domain -> domain, content.to[0].email -> to, unless `names` knows better."""

@@ -21,7 +21,7 @@ from web.config import WebConfig
 from web.dashboard import session
 from web.dashboard.me import me
 from web.dashboard.render import page
-from web.dashboard.words import sentence
+from web.dashboard.words import sentence, too_fast
 from web.errors import Problem, from_http, from_rpc, request_id
 
 _log = logging.getLogger("web")
@@ -48,8 +48,20 @@ def without_login(view: View) -> View:
     return view
 
 
-def register(app: Flask, dashboard: Blueprint, config: WebConfig) -> None:
-    """Install it all. The JSON API on the same app is not touched: it has no cookies, hence no CSRF."""
+def surround(dashboard: Blueprint) -> None:
+    """Put it around every page of the blueprint. Once: an app is made more than once in a process."""
+    dashboard.before_request(_take_form)
+    dashboard.before_request(_check_login)
+    dashboard.after_request(_protect)
+    dashboard.register_error_handler(RpcFailure, _from_rpc)
+    dashboard.register_error_handler(Problem, _from_problem)
+    dashboard.register_error_handler(CSRFError, _from_csrf)
+    dashboard.register_error_handler(HTTPException, _from_http)
+    dashboard.register_error_handler(Exception, _from_bug)
+
+
+def register(app: Flask, config: WebConfig) -> None:
+    """Install sessions and CSRF. The JSON API is not touched: it has no cookies, hence no CSRF."""
     app.secret_key = config.secret_key
     app.config.update(
         SESSION_COOKIE_NAME="__Host-flute" if config.secure else "flute",
@@ -64,14 +76,6 @@ def register(app: Flask, dashboard: Blueprint, config: WebConfig) -> None:
         WTF_CSRF_SSL_STRICT=False,
     )
     _csrf.init_app(app)
-    dashboard.before_request(_take_form)
-    dashboard.before_request(_check_login)
-    dashboard.after_request(_protect)
-    dashboard.register_error_handler(RpcFailure, _from_rpc)
-    dashboard.register_error_handler(Problem, _from_problem)
-    dashboard.register_error_handler(CSRFError, _from_csrf)
-    dashboard.register_error_handler(HTTPException, _from_http)
-    dashboard.register_error_handler(Exception, _from_bug)
     app.register_error_handler(NotFound, _from_nowhere)
     app.register_error_handler(MethodNotAllowed, _from_nowhere)
 
@@ -120,7 +124,7 @@ def _login(here: str) -> str:
 
 def safe_next(given: str | None) -> str:
     """Where to go after the login: a page of ours, or the first one for what is none."""
-    home = url_for("dashboard.overview")
+    home = url_for("dashboard.home")
     if not given or not given.startswith("/") or given[1:2] in {"/", "\\"} or "\\" in given:
         return home
     if any(ord(c) < 0x21 or ord(c) == 0x7F for c in given):
@@ -169,8 +173,10 @@ _TITLES = {
 
 
 def _from_problem(problem: Problem) -> ResponseReturnValue:
-    title = _TITLES.get(problem.status, problem.title)
-    body = page("error.html", title=title, text=sentence(problem.detail), request_id=request_id())
+    title, text = _TITLES.get(problem.status, problem.title), sentence(problem.detail)
+    if problem.status == 429 and "Retry-After" in problem.headers:
+        text = too_fast(problem.detail, float(problem.headers["Retry-After"]))
+    body = page("error.html", title=title, text=text, request_id=request_id())
     return Response(body, problem.status, dict(problem.headers), mimetype="text/html")
 
 

@@ -13,15 +13,27 @@ def sentence(text: str) -> str:
     )
 
 
-def roughly(seconds: float) -> str:
-    """How long to wait, never too short: 65 -> 2 minutes."""
+def too_fast(text: str, seconds: float) -> str:
+    """What the server said, and when to come back: it speaks in seconds, or of "later"."""
+    said = sentence(text.partition("; try again")[0])
+    return f"{said} Please try again in {_roughly(seconds)}."
+
+
+def _roughly(seconds: float) -> str:
+    """Never too short: 65 -> 2 minutes."""
     for size, unit in ((3600, "hour"), (60, "minute")):
         if seconds > size * 1.5:
             return f"{math.ceil(seconds / size)} {unit}s"
-    return "a minute" if seconds > 30 else f"{max(1, math.ceil(seconds))} seconds"  # noqa: PLR2004
+    return "a minute" if seconds > 30 else f"{max(1, math.ceil(seconds))} seconds"
 
 
-_BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrom", "Chrome"), ("Safari/", "Safari"))
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrom", "Chrome"),
+    ("Safari/", "Safari"),
+)
 _SYSTEMS = (
     ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"),
     ("Mac OS X", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux"),

@@ -70,14 +70,14 @@ def create_account() -> ResponseReturnValue:
     if form.send(CreateOwnAccountRequest(name=form["account_name"]), Account) is None:
         return _show(create=form)
     say(f"The account {form['account_name']} is there, and you are in it.")
-    return redirect(url_for("dashboard.overview"), 303)
+    return redirect(url_for("dashboard.home"), 303)
 
 
 @dashboard.post("/account/switch")
 def switch_account() -> ResponseReturnValue:
     """Act in another of one's accounts."""
     ask(SwitchAccountRequest(account_id=request.form.get("account_id", "")), Session)
-    return redirect(url_for("dashboard.overview"), 303)
+    return redirect(url_for("dashboard.home"), 303)
 
 
 def _show(

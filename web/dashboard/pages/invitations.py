@@ -46,7 +46,7 @@ def accept_invitation(token: str) -> ResponseReturnValue:
     if form.send(AcceptInvitationRequest(token=token), Member) is None:
         return _show(token, form)
     say("You are a member now.")
-    return redirect(url_for("dashboard.overview"), 303)
+    return redirect(url_for("dashboard.home"), 303)
 
 
 def _show(token: str, form: Form) -> ResponseReturnValue:

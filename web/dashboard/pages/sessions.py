@@ -38,5 +38,9 @@ def revoke_session() -> ResponseReturnValue:
 def revoke_other_sessions() -> ResponseReturnValue:
     """End all but this one."""
     count = ask(RevokeOtherSessionsRequest(), RevokeOtherSessionsResponse).count
-    say(f"{count} other {'session has' if count == 1 else 'sessions have'} ended." if count else "There was no other session.")
+    say(
+        f"{count} other {'session has' if count == 1 else 'sessions have'} ended."
+        if count
+        else "There was no other session."
+    )
     return redirect(url_for("dashboard.sessions"), 303)

@@ -40,7 +40,9 @@ def change_email() -> ResponseReturnValue:
     if told is None:
         return _show(email=form)
     if told.pending_email:
-        say(f"A mail is on its way to {told.pending_email}. Open the link in it to finish the change.", "info")
+        say(
+            f"A mail is on its way to {told.pending_email}. Open the link in it to finish the change.", "info"
+        )
     else:
         say(f"You go on to log in with {told.email}.")
     return _back()
@@ -60,7 +62,9 @@ def change_password() -> ResponseReturnValue:
     return _back()
 
 
-def _show(name: Form | None = None, email: Form | None = None, password: Form | None = None) -> ResponseReturnValue:
+def _show(
+    name: Form | None = None, email: Form | None = None, password: Form | None = None
+) -> ResponseReturnValue:
     refused = next((form for form in (name, email, password) if form), Form())
     body = page(
         "settings.html",

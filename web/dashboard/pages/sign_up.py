@@ -30,7 +30,7 @@ from web.dashboard.render import page, say
 def sign_up() -> ResponseReturnValue:
     """A new person with an account of their own, where that is allowed."""
     if request.method == "GET" and me_or_nobody():
-        return redirect(url_for("dashboard.overview"))
+        return redirect(url_for("dashboard.home"))
     policy = ask(GetSignUpPolicyRequest(), SignUpPolicy)
     form = Form.of(email=request.args.get("email", ""))
     if request.method == "POST":
@@ -55,7 +55,7 @@ def signed_up(told: SignUpResponse, policy: SignUpPolicy) -> ResponseReturnValue
         return page("sign_up_sent.html", email=told.confirmation_sent_to, policy=policy)
     session.begin(told.session_token)
     say("Welcome to Flute.")
-    return redirect(url_for("dashboard.overview"), 303)
+    return redirect(url_for("dashboard.home"), 303)
 
 
 @dashboard.route("/confirm/<token>", methods=["GET", "POST"])
@@ -63,7 +63,9 @@ def signed_up(told: SignUpResponse, policy: SignUpPolicy) -> ResponseReturnValue
 def confirm(token: str) -> ResponseReturnValue:
     """A button that proves the address. Opening the link alone does nothing: mail scanners open them too."""
     form = Form.of()
-    if request.method == "POST" and (told := form.send(ConfirmEmailRequest(token=token), ConfirmEmailResponse)):
+    if request.method == "POST" and (
+        told := form.send(ConfirmEmailRequest(token=token), ConfirmEmailResponse)
+    ):
         who = me_or_nobody()
         if who:
             say(f"{told.email} is confirmed.")

@@ -45,7 +45,9 @@ def team() -> ResponseReturnValue:
 def invite() -> ResponseReturnValue:
     """Invite somebody. The link is shown in this answer, once."""
     form = Form.of()
-    told = form.send(CreateInvitationRequest(email=form["email"], role=_role(form["role"])), CreateInvitationResponse)
+    told = form.send(
+        CreateInvitationRequest(email=form["email"], role=_role(form["role"])), CreateInvitationResponse
+    )
     if told is None:
         return _show(form)
     return _show(Form(values={"role": form["role"]}), created=told, link=_absolute(told.link))

@@ -71,7 +71,9 @@ def disable_two_factor() -> ResponseReturnValue:
     return redirect(url_for("dashboard.two_factor"), 303)
 
 
-def _show(begin: Form | None = None, codes: Form | None = None, disable: Form | None = None) -> ResponseReturnValue:
+def _show(
+    begin: Form | None = None, codes: Form | None = None, disable: Form | None = None
+) -> ResponseReturnValue:
     refused = next((form for form in (begin, codes, disable) if form), Form())
     body = page(
         "two_factor.html",
@@ -84,7 +86,9 @@ def _show(begin: Form | None = None, codes: Form | None = None, disable: Form | 
 
 
 def _show_secret(form: Form, secret: str, uri: str) -> ResponseReturnValue:
-    body = page("two_factor_secret.html", nav="settings", form=form, secret=secret, uri=uri, image=_image(uri))
+    body = page(
+        "two_factor_secret.html", nav="settings", form=form, secret=secret, uri=uri, image=_image(uri)
+    )
     return form.shown(body)
 
 
@@ -99,7 +103,11 @@ def _show_codes(told: RecoveryCodes, title: str) -> ResponseReturnValue:
     text = "\n".join(told.codes)
     head = f"Recovery codes of {me().email} for Flute. Each works once.\n\n"
     return page(
-        "recovery_codes.html", nav="settings", title=title, codes=text, file="data:text/plain;charset=utf-8," + quote(head + text + "\n")
+        "recovery_codes.html",
+        nav="settings",
+        title=title,
+        codes=text,
+        file="data:text/plain;charset=utf-8," + quote(head + text + "\n"),
     )
 
 
