@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+from flute_server.local.embedded import Services
+from flute_server.sandbox import Sandbox
+from tests.browser.town import Town
 from tests.browsing import WIDE, Watch, chromium
+from tests.stack import fresh_database, running
 
 
 @pytest.fixture(scope="package")
@@ -46,3 +51,34 @@ def page(opened: tuple[Page, Watch]) -> Page:
 def watch(opened: tuple[Page, Watch]) -> Watch:
     """For the test that expects a complaint: watch.allow("status of 404")."""
     return opened[1]
+
+
+@pytest.fixture
+def other(browser: Browser) -> Iterator[Page]:
+    """A second browser, of somebody else or in another place."""
+    context = browser.new_context(viewport=WIDE)
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    watch = Watch(page)
+    watch.allow("status of 403")
+    yield page
+    context.close()
+    assert watch.complaints == []
+
+
+@pytest.fixture(scope="package")
+def town(
+    services: Services, running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Town]:
+    """A system of our own, in which nobody has signed up yet, and whose mail the sandbox gets."""
+    redis = services.redis_url.removesuffix("/0").partition("?")[0]
+    database = fresh_database(services, "browser_people")
+    own = replace(services, database_url=database, redis_url=f"{redis}?db=9")
+    login, (host, port) = running_sandbox.credentials("smtp"), running_sandbox.address("smtp")
+    settings = {
+        "FLUTE_SIGN_UP": "open",
+        "FLUTE_SYSTEM_FROM": "Flute <flute@flutemail.io>",
+        "FLUTE_SYSTEM_SMTP": f"smtp://{login['username']}:{login['password']}@{host}:{port}?starttls=off",
+    }
+    with running(own, running_sandbox, tmp_path_factory.mktemp("people"), 1, **settings) as stack:
+        yield Town(stack)

@@ -61,7 +61,7 @@ def _context(section: str) -> dict[str, object]:
     me = Me(
         name="Ada Lovelace", email="ada@acme.example", operator=True, role=ROLE_OWNER, memberships=memberships
     )
-    me.account_id, me.account_name = "1", "Acme"
+    me.account_id, me.account_name, me.confirmed = "1", "Acme", True
     return {"me": me, "nav": section, "flashes": [("good", "Saved.")]}
 
 

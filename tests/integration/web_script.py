@@ -11,10 +11,15 @@ from typing import Any
 import grpc
 from flask.testing import FlaskClient
 from flute.v1 import (
+    account_service_pb2,
+    audit_service_pb2,
     email_pb2,
     email_service_pb2,
     environment_service_pb2,
     event_service_pb2,
+    member_service_pb2,
+    person_service_pb2,
+    session_service_pb2,
     statistics_service_pb2,
     suppression_service_pb2,
     webhook_service_pb2,
@@ -41,9 +46,14 @@ BODY = {
 }
 
 _SERVICES = (
+    account_service_pb2,
+    audit_service_pb2,
     email_service_pb2,
     environment_service_pb2,
     event_service_pb2,
+    member_service_pb2,
+    person_service_pb2,
+    session_service_pb2,
     statistics_service_pb2,
     suppression_service_pb2,
     webhook_service_pb2,

@@ -8,13 +8,14 @@ from web.config import WebConfig
 from web.dashboard import assets, guard, show
 
 dashboard = Blueprint("dashboard", __name__, template_folder="templates")
+guard.surround(dashboard)
 
 from web.dashboard import pages  # noqa: E402, F401 (they register on the blueprint above)
 
 
 def register(app: Flask, config: WebConfig) -> None:
     """Add the pages to the app, with their sessions, their protection and their look."""
-    guard.register(app, dashboard, config)
+    guard.register(app, config)
     assets.register(app)
     show.register(app)
     app.register_blueprint(dashboard)

@@ -18,7 +18,7 @@ assets = Blueprint("assets", __name__)
 
 _FOLDER = resources.files("web.dashboard") / "static"
 _STYLES = ("tokens", "base", "frame", "forms", "parts", "data", "charts")
-_SCRIPTS = ("page", "times", "copy", "dialogs", "forms", "live", "reorder")
+_SCRIPTS = ("page", "times", "copy", "dialogs", "forms", "passwords", "live", "reorder")
 
 # The files of each asset. Those that are not ours come in a cascade layer: whatever we say wins over them.
 _PARTS: dict[str, tuple[str, ...]] = {

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import grpc
-from flask import request
+from flask import Response, request
 from google.protobuf.message import Message
 
 from web.client import RpcFailure
 from web.dashboard.ask import ask
-from web.dashboard.words import sentence
+from web.dashboard.words import sentence, too_fast
 from web.errors import steps
 
 A = TypeVar("A", bound=Message)
@@ -35,13 +36,16 @@ _INDEX = re.compile(r"\d+")
 class Form:
     """values: as posted, or to begin with. errors: text by field; problem: what concerns no single field.
 
-    names: fields of the request that have another name on the page.
+    names: fields of the request that have another name on the page. reason: the server's word for what is
+    wrong. retry_after_s: when the same may go better, if that was too fast.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     problem: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+    retry_after_s: float = 0
 
     @classmethod
     def of(cls, names: Mapping[str, str] | None = None, **defaults: str) -> Form:
@@ -79,19 +83,35 @@ class Form:
     @property
     def status(self) -> int:
         """Of the page that shows the form."""
+        if self.retry_after_s:
+            return 429
         return 422 if self.failed else 200
 
-    def send(self, message: Message, answer: type[A], timeout_s: float | None = None) -> A | None:
+    def shown(self, body: str) -> Response:
+        """The answer with the page that shows the form."""
+        response = Response(body, self.status, mimetype="text/html")
+        if self.retry_after_s:
+            response.headers["Retry-After"] = str(math.ceil(self.retry_after_s))
+        return response
+
+    def send(
+        self,
+        message: Message,
+        answer: type[A],
+        timeout_s: float | None = None,
+        mendable: Container[grpc.StatusCode] = (),
+    ) -> A | None:
         """The server's answer, or None when something is wrong that the form can show.
 
-        Nothing is sent while a field is known to be wrong. Raises RpcFailure for what nobody can mend here.
+        Nothing is sent while a field is known to be wrong. mendable: codes that the form can show besides the
+        usual ones. Raises RpcFailure for what nobody can mend here.
         """
         if self.failed:
             return None
         try:
             return ask(message, answer, timeout_s)
         except RpcFailure as failure:
-            if failure.code not in _MENDABLE:
+            if failure.code not in _MENDABLE and failure.code not in mendable:
                 raise
             self.take(failure)
             return None
@@ -107,6 +127,10 @@ class Form:
                 self.problem = f"{name}: {text}" if name else text
         if not failure.violations:
             self.problem = sentence(failure.message)
+        self.reason = failure.reason
+        if failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED and failure.retry_after_s:
+            self.retry_after_s = failure.retry_after_s
+            self.problem = too_fast(failure.message, failure.retry_after_s)
 
     def _name(self, path: str) -> str:
         """environment.domain -> domain, content.to[0].email -> to, unless `names` knows better."""

@@ -13,14 +13,15 @@ import grpc
 from flask import Blueprint, Flask, Response, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]  # it has no annotations
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from web.api.request import raw
 from web.client import RpcFailure
 from web.config import WebConfig
 from web.dashboard import session
+from web.dashboard.me import me
 from web.dashboard.render import page
-from web.dashboard.words import sentence
+from web.dashboard.words import sentence, too_fast
 from web.errors import Problem, from_http, from_rpc, request_id
 
 _log = logging.getLogger("web")
@@ -47,8 +48,20 @@ def without_login(view: View) -> View:
     return view
 
 
-def register(app: Flask, dashboard: Blueprint, config: WebConfig) -> None:
-    """Install it all. The JSON API on the same app is not touched: it has no cookies, hence no CSRF."""
+def surround(dashboard: Blueprint) -> None:
+    """Put it around every page of the blueprint. Once: an app is made more than once in a process."""
+    dashboard.before_request(_take_form)
+    dashboard.before_request(_check_login)
+    dashboard.after_request(_protect)
+    dashboard.register_error_handler(RpcFailure, _from_rpc)
+    dashboard.register_error_handler(Problem, _from_problem)
+    dashboard.register_error_handler(CSRFError, _from_csrf)
+    dashboard.register_error_handler(HTTPException, _from_http)
+    dashboard.register_error_handler(Exception, _from_bug)
+
+
+def register(app: Flask, config: WebConfig) -> None:
+    """Install sessions and CSRF. The JSON API is not touched: it has no cookies, hence no CSRF."""
     app.secret_key = config.secret_key
     app.config.update(
         FLUTE_PUBLIC_URL=config.public_url,
@@ -64,15 +77,8 @@ def register(app: Flask, dashboard: Blueprint, config: WebConfig) -> None:
         WTF_CSRF_SSL_STRICT=False,
     )
     _csrf.init_app(app)
-    dashboard.before_request(_take_form)
-    dashboard.before_request(_check_login)
-    dashboard.after_request(_protect)
-    dashboard.register_error_handler(RpcFailure, _from_rpc)
-    dashboard.register_error_handler(Problem, _from_problem)
-    dashboard.register_error_handler(CSRFError, _from_csrf)
-    dashboard.register_error_handler(HTTPException, _from_http)
-    dashboard.register_error_handler(Exception, _from_bug)
     app.register_error_handler(NotFound, _from_nowhere)
+    app.register_error_handler(MethodNotAllowed, _from_nowhere)
 
 
 def _take_form() -> None:
@@ -84,25 +90,42 @@ def _take_form() -> None:
 
 
 def _check_login() -> ResponseReturnValue | None:
-    endpoint = (request.endpoint or "").rpartition(".")[2]
-    if endpoint in _open or session.token():
-        return None
-    return to_login()
+    if not session.token():
+        return None if _is_open() else to_login()
+    if _is_open():
+        _forget_ended_session()
+    return None
+
+
+def _is_open() -> bool:
+    return (request.endpoint or "").rpartition(".")[2] in _open
+
+
+def _forget_ended_session() -> None:
+    """Where somebody logs in anew, the token of a session that has ended would be in the way."""
+    try:
+        me()
+    except RpcFailure as failure:
+        if failure.code is grpc.StatusCode.UNAUTHENTICATED:
+            session.end()
 
 
 def to_login() -> ResponseReturnValue:
     """Ask them to log in, and come back to this page then."""
-    here = request.full_path.rstrip("?") if request.method == "GET" else None
-    target = url_for("dashboard.log_in", next=here if here != "/" else None)
     if request.headers.get("HX-Request"):
         # htmx would put the login page into a part of this one.
-        return Response(status=204, headers={"HX-Redirect": url_for("dashboard.log_in")})
-    return redirect(target)
+        there = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        return Response(status=204, headers={"HX-Redirect": _login(there)})
+    return redirect(_login(request.full_path.rstrip("?") if request.method == "GET" else ""))
+
+
+def _login(here: str) -> str:
+    return url_for("dashboard.log_in", next=here if here not in {"", "/"} else None)
 
 
 def safe_next(given: str | None) -> str:
     """Where to go after the login: a page of ours, or the first one for what is none."""
-    home = url_for("dashboard.overview")
+    home = url_for("dashboard.home")
     if not given or not given.startswith("/") or given[1:2] in {"/", "\\"} or "\\" in given:
         return home
     if any(ord(c) < 0x21 or ord(c) == 0x7F for c in given):
@@ -124,7 +147,17 @@ def _from_rpc(failure: RpcFailure) -> ResponseReturnValue:
     if failure.code is grpc.StatusCode.UNAUTHENTICATED:
         session.end()
         return to_login()
+    if failure.reason == "NO_ACCOUNT" and request.method == "GET":
+        return _to_accounts()
     return _from_problem(from_rpc(failure))
+
+
+def _to_accounts() -> ResponseReturnValue:
+    """Who was taken out of the account in which they acted goes on in another one."""
+    there = url_for("dashboard.account")
+    if request.headers.get("HX-Request"):
+        return Response(status=204, headers={"HX-Redirect": there})
+    return redirect(there)
 
 
 _TITLES = {
@@ -141,8 +174,10 @@ _TITLES = {
 
 
 def _from_problem(problem: Problem) -> ResponseReturnValue:
-    title = _TITLES.get(problem.status, problem.title)
-    body = page("error.html", title=title, text=sentence(problem.detail), request_id=request_id())
+    title, text = _TITLES.get(problem.status, problem.title), sentence(problem.detail)
+    if problem.status == 429 and "Retry-After" in problem.headers:
+        text = too_fast(problem.detail, float(problem.headers["Retry-After"]))
+    body = page("error.html", title=title, text=text, request_id=request_id())
     return Response(body, problem.status, dict(problem.headers), mimetype="text/html")
 
 
@@ -169,8 +204,8 @@ _HTTP_TEXT = {
 }
 
 
-def _from_nowhere(error: NotFound) -> ResponseReturnValue:
-    """An address that nobody serves: a page for people, a problem for programs."""
+def _from_nowhere(error: NotFound | MethodNotAllowed) -> ResponseReturnValue:
+    """An address that nobody serves, or not so: a page for people, a problem for programs."""
     if request.path.startswith("/v1/") or "text/html" not in request.headers.get("Accept", ""):
         return from_http(error)
     return _protect(make_response(_from_http(error)))

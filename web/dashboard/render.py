@@ -6,14 +6,30 @@ from typing import Any, cast
 
 import flask
 from flask import render_template
+from flute.v1.person_service_pb2 import GetSignUpPolicyRequest, Me, SignUpPolicy
 
+from web.client import RpcFailure
+from web.dashboard.ask import ask
 from web.dashboard.me import may, me_or_nobody
 
 
 def page(template: str, **values: Any) -> str:  # noqa: ANN401 (whatever the template shows)
     """The page's HTML. `nav` names the section to be marked in the menu."""
     values.setdefault("nav", "")
-    return render_template(template, me=me_or_nobody(), may=may, flashes=_flashes(), **values)
+    who = me_or_nobody()
+    return render_template(
+        template, me=who, unconfirmed=_is_unconfirmed(who), may=may, flashes=_flashes(), **values
+    )
+
+
+def _is_unconfirmed(who: Me | None) -> bool:
+    """Whether they are to be asked to prove their address: not where no mail leaves, which it takes."""
+    if who is None or who.confirmed:
+        return False
+    try:
+        return ask(GetSignUpPolicyRequest(), SignUpPolicy).mail_configured
+    except RpcFailure:
+        return False
 
 
 def _flashes() -> list[tuple[str, str]]:

@@ -1,23 +1,7 @@
-"""The pages, one module a section. Importing a module adds its pages to the blueprint."""
+"""The pages, one module a section. Each adds its pages to the blueprint when it is imported, here."""
 
-from web.dashboard.pages import (
-    environment_domain,
-    environment_keys,
-    environment_routes,
-    environment_settings,
-    environment_try,
-    environments,
-    home,
-    log_in,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = [
-    "environment_domain",
-    "environment_keys",
-    "environment_routes",
-    "environment_settings",
-    "environment_try",
-    "environments",
-    "home",
-    "log_in",
-]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
