@@ -58,12 +58,11 @@ def addresses(config: Config) -> Iterator[Check]:
     text = config.public_url or "FLUTE_PUBLIC_URL is not set: links in mail lead nowhere"
     fix = "set FLUTE_PUBLIC_URL for server and workers to the address at which the world reaches web"
     yield judged("public_url", "Public address", text, fix, bad=not config.public_url, status=Status.WARNING)
-    if not hasattr(config, "system_smtp"):
-        return
-    route = config.system_smtp
-    text = "set" if route else "FLUTE_SYSTEM_SMTP is not set: nobody gets a mail to reset a password"
-    fix = "set FLUTE_SYSTEM_SMTP, for example smtp://user:password@mail.example.com:587"
-    yield judged("system_mail", "System mail", text, fix, bad=not route, status=Status.WARNING)
+    text = "goes through the operator's own server"
+    if not config.system_smtp:
+        text = "FLUTE_SYSTEM_SMTP is not set: nobody gets a mail to confirm an address or reset a password"
+    fix = "set FLUTE_SYSTEM_SMTP and FLUTE_SYSTEM_FROM, for example smtp://user:password@mail.example.com:587"
+    yield judged("system_mail", "System mail", text, fix, bad=not config.system_smtp, status=Status.WARNING)
 
 
 def disk(folder: Path) -> Iterator[Check]:

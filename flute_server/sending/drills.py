@@ -153,6 +153,7 @@ def _judged(route: RouteNow, now: datetime) -> Judged:
         route.name,
         route.position,
         disabled=route.disabled,
+        paused=route.paused,
         breaker=route.health,
         drill=route.drill,
     )

@@ -323,6 +323,13 @@ def test_one_drill_at_a_time_and_only_where_it_shows_something(world: World):
     assert unused.value.reason == "NOT_IN_USE"
 
 
+def test_a_standby_that_is_paused_is_none(world: World):
+    for account_id in world.place.accounts[1:]:
+        world._do("UPDATE provider_account SET pause_time = now() WHERE id = :id", id=account_id)
+    with pytest.raises(FailedPrecondition, match="p1: paused by a person, p2: paused by a person"):
+        start(world)
+
+
 def test_a_standby_that_is_ill_or_switched_off_is_none(world: World):
     world._do("UPDATE route SET disabled = true WHERE provider_account_id = :id", id=world.place.accounts[1])
     world._do(

@@ -16,6 +16,8 @@ from flute.v1 import api_key_service_pb2, email_pb2, environment_service_pb2
 from flute.v1.annotations_pb2 import (
     ACCESS_ANYONE,
     ACCESS_MANAGE,
+    ACCESS_OPERATOR,
+    ACCESS_PERSON,
     ACCESS_READ,
     ACCESS_SEND,
     access,
@@ -170,7 +172,7 @@ def test_every_call_of_the_contract_needs_what_the_contract_says(tenant: Tenant,
     assert len(METHODS) > 50
 
 
-_REFUSALS = ("INSUFFICIENT_SCOPE", "SERVICE_TOKEN_REQUIRED", "NO_CREDENTIALS")
+_REFUSALS = ("INSUFFICIENT_SCOPE", "SERVICE_TOKEN_REQUIRED", "NO_CREDENTIALS", "NO_SESSION")
 
 
 def _expected(method: str, needed: int, name: str) -> str:
@@ -178,7 +180,7 @@ def _expected(method: str, needed: int, name: str) -> str:
         # With a key it shows everything, so the key must be one that may read.
         return "INSUFFICIENT_SCOPE" if method == "GetEmail" and name in {"send", "manage"} else ""
     if name == "nobody":
-        return "NO_CREDENTIALS"
+        return "NO_SESSION" if needed in {ACCESS_PERSON, ACCESS_OPERATOR} else "NO_CREDENTIALS"
     if needed not in NEEDS:
         return "SERVICE_TOKEN_REQUIRED"
     return "" if name in {"all", NEEDS[needed]} else "INSUFFICIENT_SCOPE"

@@ -198,14 +198,11 @@ def test_keys_that_are_none(config: Config, keys: tuple[str, ...]):
 
 
 def test_settings_and_disk(config: Config, tmp_path: Path):
-    [missing] = [check for check in installation.addresses(config) if check.name == "public_url"]
-    assert missing.status is WARNING
-    [there] = [
-        check
-        for check in installation.addresses(replace(config, public_url="https://mail.example"))
-        if check.name == "public_url"
-    ]
-    assert there.status is OK
+    missing = by_name(installation.addresses(config))
+    assert (missing["public_url"].status, missing["system_mail"].status) == (WARNING, WARNING)
+    assert "FLUTE_SYSTEM_SMTP" in missing["system_mail"].fix
+    there = by_name(installation.addresses(replace(config, public_url="https://mail.example")))
+    assert there["public_url"].status is OK
     [disk] = installation.disk(tmp_path / "not" / "yet")
     assert "GiB free" in disk.text
     assert "disk" in by_name(examine(replace(config, data_dir=str(tmp_path))))
