@@ -209,24 +209,23 @@ class Stack:
 
 @dataclass
 class Tenant:
-    """An account with one environment and one key, and the calls that an app would make."""
+    """An account with an environment and a key, the calls that an app would make, and its owner's login."""
 
     stack: Stack
     account_id: str
     environment_id: str
     access_token: str
     provider_accounts: dict[str, str]
+    owner: str = ""
+    password: str = ""
 
     @classmethod
     def create(cls, stack: Stack, settings: dict[str, Any]) -> Tenant:
         client = stack.client
+        owner, password = f"{secrets.token_hex(8)}@example.com", secrets.token_hex(8)
         account = client.call(
             client.accounts.CreateAccount,
-            account_service_pb2.CreateAccountRequest(
-                name="Test",
-                owner_email=f"{secrets.token_hex(8)}@example.com",
-                owner_password=secrets.token_hex(8),
-            ),
+            account_service_pb2.CreateAccountRequest(name="Test", owner_email=owner, owner_password=password),
         )
         environment = client.call(
             client.environments.CreateEnvironment,
@@ -240,7 +239,7 @@ class Tenant:
             client.api_keys.CreateApiKey,
             api_key_service_pb2.CreateApiKeyRequest(environment_id=environment.id, name="test"),
         )
-        return cls(stack, account.id, environment.id, key.access_token, {})
+        return cls(stack, account.id, environment.id, key.access_token, {}, owner, password)
 
     def add_route(self, slug: str, credentials: dict[str, str]) -> None:
         client = self.stack.client

@@ -8,6 +8,7 @@ from functools import partial
 from flask import Response, redirect, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 from flute.v1.suppression_service_pb2 import (
+    SUPPRESSION_REASON_UNSPECIFIED,
     CreateSuppressionRequest,
     DeleteSuppressionRequest,
     ExportSuppressionsRequest,
@@ -35,6 +36,7 @@ _REASONS = {
     "unsubscribe": ("Unsubscribed", "special"),
     "manual": ("Added by hand", "neutral"),
 }
+_BY_NAME = {name: SuppressionReason.Value(_PREFIX + name.upper()) for name in _REASONS}
 # A page of the list takes in some seconds what a large file holds.
 _IMPORT_TIMEOUT_S = 60.0
 
@@ -114,7 +116,7 @@ def _list(form: Form) -> ResponseReturnValue:
             page_size=_PAGE_SIZE,
             page_token=after,
             email=wanted,
-            reason=SuppressionReason.Value(_PREFIX + reason.upper()) if reason in _REASONS else 0,
+            reason=_BY_NAME.get(reason, SUPPRESSION_REASON_UNSPECIFIED),
         ),
         ListSuppressionsResponse,
     )

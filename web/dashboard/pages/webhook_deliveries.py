@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flute.v1.webhook_service_pb2 import (
+    WEBHOOK_DELIVERY_STATE_UNSPECIFIED,
     GetWebhookDeliveryRequest,
     ListWebhookDeliveriesRequest,
     ListWebhookDeliveriesResponse,
@@ -38,7 +39,7 @@ def webhook(id_: str) -> ResponseReturnValue:
             endpoint_id=id_,
             page_size=_PAGE_SIZE,
             page_token=after,
-            state=_STATE.get(wanted),
+            state=_STATE.get(wanted, WEBHOOK_DELIVERY_STATE_UNSPECIFIED),
         ),
         ListWebhookDeliveriesResponse,
     )
