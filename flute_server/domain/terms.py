@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable, Mapping
 
 from flute_server.domain.message import Message
@@ -12,9 +13,10 @@ _WORD = re.compile(r"\w+")
 _LONGEST = 200
 
 
-def terms(message: Message) -> list[str]:
-    """Everything that this mail can be found by, each once."""
+def terms(message: Message, original: uuid.UUID | None = None) -> list[str]:
+    """Everything that this mail can be found by, each once. original: the email that it repeats."""
     found = [to(address.email) for address in (*message.to, *message.cc, *message.bcc)]
+    found += [copy_of(original)] if original else []
     found += [tag(name) for name in message.tags]
     found += metadata(message.metadata)
     found += words(message.subject)
@@ -31,6 +33,10 @@ def tag(name: str) -> str:
 
 def metadata(pairs: Mapping[str, str]) -> list[str]:
     return [f"meta:{key}={value[:_LONGEST]}" for key, value in pairs.items()]
+
+
+def copy_of(original: uuid.UUID) -> str:
+    return f"copy:{original}"
 
 
 def words(subject: str) -> Iterable[str]:

@@ -9,6 +9,7 @@ from flute.v1 import email_pb2 as pb
 from flute.v1.email_service_pb2 import ListEmailsRequest, ListEmailsResponse
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from flute_server.admin.find import as_uuid
 from flute_server.admin.paging import checked_size
 from flute_server.domain import terms
 from flute_server.domain.limits import (
@@ -55,6 +56,7 @@ def _filters(request: ListEmailsRequest) -> Filters:
         provider_account=request.provider_account.strip(),
         start=_time(request.start_time) if request.HasField("start_time") else None,
         end=_time(request.end_time) if request.HasField("end_time") else None,
+        resent_from=as_uuid(request.resent_from),
     )
 
 
@@ -68,6 +70,8 @@ def _violations(request: ListEmailsRequest) -> Iterator[Violation]:
             yield Violation(name, f"at most {longest} characters, without NUL")
     if request.subject and not terms.words(request.subject):
         yield Violation("subject", "has no word in it: a word is made of letters and digits")
+    if request.resent_from and not as_uuid(request.resent_from):
+        yield Violation("resent_from", "the id of an email is wanted, a UUID")
     for name, time in (("start_time", request.start_time), ("end_time", request.end_time)):
         if _time(time) is None:
             yield Violation(name, "a time from the year 1 to 9999 is wanted")

@@ -35,12 +35,12 @@ from flute_server.errors import Unavailable, Violation, invalid
 from flute_server.models import Ledger, Recipient, Scope
 from flute_server.rpc import convert
 from flute_server.rpc.drafts import draft
+from flute_server.rpc.email_explanations import explanation
 from flute_server.rpc.email_lists import list_emails
 from flute_server.rpc.email_plans import plan_email
 from flute_server.rpc.principal import ANONYMOUS, current, require_scope, require_sender
 from flute_server.sending.accept import accept, accept_batch
 from flute_server.sending.answer import Accepted, Answer, Problem
-from flute_server.sending.explain import paragraphs, summary
 from flute_server.sending.idempotency import once
 from flute_server.sending.reschedule import cancel, reschedule
 from flute_server.sending.resend import original, resend
@@ -124,8 +124,7 @@ class EmailServicer(EmailServiceServicer):
     def ExplainEmail(
         self, request: ExplainEmailRequest, context: grpc.ServicerContext
     ) -> ExplainEmailResponse:
-        story = _own_story(request.id)
-        return ExplainEmailResponse(summary=summary(story), paragraphs=paragraphs(story))
+        return explanation(_own_story(request.id))
 
     def _told(self, answer: Answer, context: grpc.ServicerContext) -> Answer:
         """Make the answer known: to a worker, or as a repetition to the caller."""

@@ -66,6 +66,7 @@ class Filters:
     provider_account: str = ""
     start: datetime | None = None
     end: datetime | None = None
+    resent_from: uuid.UUID | None = None
 
     def terms(self) -> list[str]:
         """The words of the index that such a mail has."""
@@ -73,6 +74,7 @@ class Filters:
         found += [terms.tag(self.tag)] if self.tag else []
         found += terms.metadata(self.metadata)
         found += terms.words(self.subject)
+        found += [terms.copy_of(self.resent_from)] if self.resent_from else []
         return list(dict.fromkeys(found))
 
 

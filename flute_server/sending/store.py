@@ -124,7 +124,7 @@ class _Mail:
             "id": str(self.id),
             "content": packed(self.message),
             "has_attachments": source.has_attachments if source else bool(self.message.attachments),
-            "terms": terms(self.message),
+            "terms": terms(self.message, source.email_id if source else None),
             **due,
         }
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -39,7 +40,10 @@ class AttemptStory:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A line of the timeline. id: of the stored event; None for the start of a call, which is none."""
+    """A line of the timeline. id: of the stored event; None for the start of a call, which is none.
+
+    detail: the evidence behind it, as models.Event says.
+    """
 
     id: int | None
     type: EventType
@@ -48,6 +52,7 @@ class Moment:
     account: str
     text: str
     attempt_id: uuid.UUID | None
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,7 @@ def _timeline(email_id: uuid.UUID, attempts: list[AttemptStory]) -> list[Moment]
             names.get(event.attempt_id, ""),
             event.text,
             event.attempt_id,
+            event.detail or {},
         )
         for event in events
     ]

@@ -192,6 +192,15 @@ def test_the_story_is_told_in_words(stack: Stack) -> None:
         told = client.call(client.emails.ExplainEmail, email_service_pb2.ExplainEmailRequest(id=id_))
     assert "has arrived" in told.summary
     assert any("cause: provider" in text for text in told.paragraphs)
+    [verdict] = told.verdicts
+    assert (verdict.cause, verdict.action, verdict.permanent) == ("provider", "failover", True)
+    assert verdict.confidence_percent > 50
+    assert verdict.rule
+    assert verdict.reason
+    assert verdict.evidence.reply == "550"
+    assert verdict.evidence.destination == "example.com"
+    events = {event["id"]: event for event in tenant.get(id_)["timeline"]}
+    assert verdict.evidence.text in events[verdict.event_id]["text"]
 
 
 def test_blocked_at_one_domain_only_that_domain_moves_and_comes_back(stack: Stack) -> None:

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from flute.v1 import email_pb2 as pb
 from flute.v1.api_key_service_pb2 import API_KEY_KIND_TEST
-from flute.v1.email_service_pb2 import RESEND_TO_ALL, RESEND_TO_FAILED, CancelEmailRequest, ResendEmailRequest
+from flute.v1.email_service_pb2 import (
+    RESEND_TO_ALL,
+    RESEND_TO_FAILED,
+    CancelEmailRequest,
+    ListEmailsRequest,
+    ResendEmailRequest,
+)
 
 from tests.rpc import TOMORROW, Caller, content, new_key, refused
 from tests.stack import Stack, Tenant
@@ -56,6 +62,11 @@ def test_goes_to_those_whom_the_first_did_not_reach(stack: Stack, tenant: Tenant
     told = caller.get(second.id)
     assert told.resent_from == first.id
     assert list(told.content.tags) == ["welcome"]
+    copies = caller.call("ListEmails", ListEmailsRequest(resent_from=first.id)).emails
+    assert [copy.id for copy in copies] == [second.id]
+    assert not caller.call("ListEmails", ListEmailsRequest(resent_from=second.id)).emails
+    with refused("INVALID_FIELDS", "resent_from"):
+        caller.call("ListEmails", ListEmailsRequest(resent_from="first"))
     with refused("NOTHING_TO_RESEND"):
         resend(caller, second.id)
 

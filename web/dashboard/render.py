@@ -32,6 +32,11 @@ def _is_unconfirmed(who: Me | None) -> bool:
         return False
 
 
+def part(template: str, **values: Any) -> str:  # noqa: ANN401 (the same)
+    """A piece of a page that is fetched anew: without what stands around it."""
+    return render_template(template, may=may, **values)
+
+
 def _flashes() -> list[tuple[str, str]]:
     """Kind and text of what is to be said once; kinds: good, info, bad."""
     return cast(list[tuple[str, str]], flask.get_flashed_messages(with_categories=True))

@@ -392,25 +392,129 @@ class ExplainEmailResponse(_message.Message):
 
     SUMMARY_FIELD_NUMBER: _builtins.int
     PARAGRAPHS_FIELD_NUMBER: _builtins.int
+    VERDICTS_FIELD_NUMBER: _builtins.int
     summary: _builtins.str
     """One sentence: where the mail stands and why."""
     @_builtins.property
     def paragraphs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The story in paragraphs, oldest first."""
 
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]:
+        """Why refusals that providers reported later count as whose fault, in the order of their events."""
+
     def __init__(
         self,
         *,
         summary: _builtins.str = ...,
         paragraphs: _abc.Iterable[_builtins.str] | None = ...,
+        verdicts: _abc.Iterable[Global___Verdict] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["paragraphs", b"paragraphs", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paragraphs", b"paragraphs", "summary", b"summary", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainEmailResponse: _TypeAlias = ExplainEmailResponse  # noqa: Y015
+
+@_typing.final
+class Verdict(_message.Message):
+    """The classification of one refusal that a provider reported."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    PERMANENT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_PERCENT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The event that tells of it, as in Event.id."""
+    cause: _builtins.str
+    """Whose fault it is: recipient, provider, message, sender_domain, transient, not_a_bounce or unknown."""
+    permanent: _builtins.bool
+    """Waiting would not have helped."""
+    action: _builtins.str
+    """What the rule asks for: failover, failover_if_authenticated, retry, suppress, stop, review or none."""
+    rule: _builtins.str
+    """The name of the rule that decided."""
+    reason: _builtins.str
+    """Why, in one sentence."""
+    confidence_percent: _builtins.int
+    """How sure it is, from 0 to 100."""
+    @_builtins.property
+    def evidence(self) -> Global___Evidence:
+        """What the rule had before it."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        permanent: _builtins.bool = ...,
+        action: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        confidence_percent: _builtins.int = ...,
+        evidence: Global___Evidence | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cause", b"cause", "confidence_percent", b"confidence_percent", "event_id", b"event_id", "evidence", b"evidence", "permanent", b"permanent", "reason", b"reason", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
+@_typing.final
+class Evidence(_message.Message):
+    """What was known of a refusal; each field may be empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    REPLY_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    PROVIDER_CLASS_FIELD_NUMBER: _builtins.int
+    PROVIDER_DETAIL_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The words of the receiver, or of whoever reported it."""
+    reply: _builtins.str
+    """The SMTP reply code, for example 550."""
+    code: _builtins.str
+    """The enhanced status code, for example 5.1.1."""
+    host: _builtins.str
+    """The host that refused."""
+    destination: _builtins.str
+    """The domain of the recipient."""
+    provider_class: _builtins.str
+    """The provider's own class of bounce."""
+    provider_detail: _builtins.str
+    """Its second word, such as a severity."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        reply: _builtins.str = ...,
+        code: _builtins.str = ...,
+        host: _builtins.str = ...,
+        destination: _builtins.str = ...,
+        provider_class: _builtins.str = ...,
+        provider_detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "destination", b"destination", "host", b"host", "provider_class", b"provider_class", "provider_detail", b"provider_detail", "reply", b"reply", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
 
 @_typing.final
 class ListEmailsRequest(_message.Message):
@@ -449,6 +553,7 @@ class ListEmailsRequest(_message.Message):
     PROVIDER_ACCOUNT_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    RESENT_FROM_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     """Needed with the service token; an API key has its own environment."""
     page_size: _builtins.int
@@ -465,6 +570,8 @@ class ListEmailsRequest(_message.Message):
     """Mails whose subject has all of these words, in any order and case."""
     provider_account: _builtins.str
     """Mails that were tried at the provider account of this name or id."""
+    resent_from: _builtins.str
+    """Mails that ResendEmail made of the email with this id."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Mails with all of these. In JSON: metadata[key]=value."""
@@ -491,10 +598,11 @@ class ListEmailsRequest(_message.Message):
         provider_account: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        resent_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "environment_id", b"environment_id", "metadata", b"metadata", "page_size", b"page_size", "page_token", b"page_token", "provider_account", b"provider_account", "recipient", b"recipient", "start_time", b"start_time", "state", b"state", "subject", b"subject", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "environment_id", b"environment_id", "metadata", b"metadata", "page_size", b"page_size", "page_token", b"page_token", "provider_account", b"provider_account", "recipient", b"recipient", "resent_from", b"resent_from", "start_time", b"start_time", "state", b"state", "subject", b"subject", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
