@@ -20,6 +20,7 @@ TRIED = 500
 _SEALED = f"""
 SELECT credentials FROM provider_account
 UNION ALL SELECT secret FROM webhook_endpoint
+UNION ALL SELECT totp FROM "user" WHERE totp IS NOT NULL
 LIMIT {TRIED}
 """  # noqa: S608  a constant
 
@@ -58,11 +59,13 @@ def addresses(config: Config) -> Iterator[Check]:
     text = config.public_url or "FLUTE_PUBLIC_URL is not set: links in mail lead nowhere"
     fix = "set FLUTE_PUBLIC_URL for server and workers to the address at which the world reaches web"
     yield judged("public_url", "Public address", text, fix, bad=not config.public_url, status=Status.WARNING)
-    text = "goes through the operator's own server"
-    if not config.system_smtp:
-        text = "FLUTE_SYSTEM_SMTP is not set: nobody gets a mail to confirm an address or reset a password"
-    fix = "set FLUTE_SYSTEM_SMTP and FLUTE_SYSTEM_FROM, for example smtp://user:password@mail.example.com:587"
-    yield judged("system_mail", "System mail", text, fix, bad=not config.system_smtp, status=Status.WARNING)
+    route = config.system_smtp
+    text = f"leaves through {route.host}" if route else "FLUTE_SYSTEM_SMTP is not set: nobody gets a reset"
+    fix = (
+        "set FLUTE_SYSTEM_SMTP, for example smtp://user:password@mail.example.com:587, and FLUTE_SYSTEM_FROM"
+        " for server and workers; `flute user mail` shows the links that wait"
+    )
+    yield judged("system_mail", "System mail", text, fix, bad=not route, status=Status.WARNING)
 
 
 def disk(folder: Path) -> Iterator[Check]:

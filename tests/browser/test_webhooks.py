@@ -6,11 +6,13 @@ from playwright.sync_api import Page, expect
 from standardwebhooks import Webhook
 
 from tests.browser.town import Town, agree, log_in, press, sound, type_in
+from tests.browsing import Watch
 from tests.receiver import receiving
 from tests.stack import until
 
 
-def test_an_endpoint_is_told_and_told_again(page: Page, town: Town) -> None:
+def test_an_endpoint_is_told_and_told_again(page: Page, watch: Watch, town: Town) -> None:
+    watch.allow("status of 422")  # the address that is none
     tenant = town.stack.tenant("simulator")
     with receiving() as program:
         log_in(page, town, tenant.owner, tenant.password, path="/webhooks")
@@ -37,7 +39,8 @@ def test_an_endpoint_is_told_and_told_again(page: Page, town: Town) -> None:
         until(lambda: [call.id for call in program.calls].count(told.id) == 2, "the repetition")
 
 
-def test_an_endpoint_is_changed_and_ended(page: Page, town: Town) -> None:
+def test_an_endpoint_is_changed_and_ended(page: Page, watch: Watch, town: Town) -> None:
+    watch.allow("status of 422")  # the address that is none
     tenant = town.stack.tenant("simulator")
     log_in(page, town, tenant.owner, tenant.password, path="/webhooks")
     secret = _created(page, "http://127.0.0.1:9/nobody")
