@@ -202,7 +202,6 @@ def share_a_position(page: Page) -> None:
     said(page, "The route is changed")
     expect(page.get_by_text("about 75 % of the mail")).to_be_visible()
     expect(page.get_by_text("up to 100 a second")).to_be_visible()
-    sound(page)
     form_of(page, "SendGrid").get_by_role("button", name="Give it a position of its own").click()
     in_order(page, "Postmark", "SendGrid")
 
@@ -301,7 +300,6 @@ def test_settings_are_kept(team: Team, environment: str, visit: tuple[Page, Watc
     page.get_by_role("button", name="Save settings").click()
     expect(page.get_by_role("alert")).to_contain_text("1 minute to 7 days")
     expect(page.get_by_label("Give up after", exact=True)).to_have_value("30")
-    sound(page)
     page.get_by_label("Give up after", exact=True).fill("2")
     page.get_by_label("Mails a second").fill("10")
     page.get_by_label("Track opens").check()
@@ -402,7 +400,6 @@ def test_a_viewer_sees_and_changes_nothing(team: Team, environment: str, visit: 
             for forbidden in ("Save settings", "Delete environment", "Send", "Revoke…"):
                 expect(page.get_by_role("button", name=forbidden, exact=True)).to_have_count(0)
             expect(page.get_by_role("link", name="New key")).to_have_count(0)
-            sound(page)
         cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
         posts = {
             "routes/order": {"order": "x"},

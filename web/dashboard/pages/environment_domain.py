@@ -41,7 +41,7 @@ def environment_domain(id_: str) -> ResponseReturnValue:
 @dashboard.get("/environments/<id_>/domain/checks")
 def domain_checks(id_: str) -> ResponseReturnValue:
     """The checks alone."""
-    return page("environments/_domain.html", sentence=sentence, **_words(_checked(id_)))
+    return page("environments/_domain.html", **_words(_checked(id_)))
 
 
 def _checked(id_: str) -> CheckDomainResponse:
@@ -52,12 +52,18 @@ def _words(told: CheckDomainResponse | None) -> dict[str, object]:
     """What the templates show."""
     return {
         "told": told,
+        "clause": _clause,
         "groups": _groups(told.checks) if told else [],
         "kind": lambda check: _KINDS.get(
             DomainCheckKind.Name(check.kind)[len("DOMAIN_CHECK_KIND_") :], ("?", "")
         ),
         "status": lambda check: DomainCheckStatus.Name(check.status)[len("DOMAIN_CHECK_STATUS_") :].lower(),
     }
+
+
+def _clause(text: str) -> str:
+    """As a sentence, unless it begins with a word of a record, which stays as it is: include:example.com."""
+    return text if ":" in text.partition(" ")[0] else sentence(text)
 
 
 def _groups(checks: Iterable[DomainCheck]) -> list[tuple[str, list[DomainCheck]]]:
