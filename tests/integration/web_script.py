@@ -6,24 +6,14 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
+import flute.v1
 import grpc
 from flask.testing import FlaskClient
-from flute.v1 import (
-    account_service_pb2,
-    audit_service_pb2,
-    email_pb2,
-    email_service_pb2,
-    environment_service_pb2,
-    event_service_pb2,
-    member_service_pb2,
-    person_service_pb2,
-    session_service_pb2,
-    statistics_service_pb2,
-    suppression_service_pb2,
-    webhook_service_pb2,
-)
+from flute.v1 import email_pb2
 from flute.v1.email_pb2 import Email
 from google.protobuf import any_pb2
 from google.protobuf.descriptor import MethodDescriptor
@@ -45,19 +35,11 @@ BODY = {
     "from": {"name": "Flute", "email": "hello@flutemail.io"},
 }
 
-_SERVICES = (
-    account_service_pb2,
-    audit_service_pb2,
-    email_service_pb2,
-    environment_service_pb2,
-    event_service_pb2,
-    member_service_pb2,
-    person_service_pb2,
-    session_service_pb2,
-    statistics_service_pb2,
-    suppression_service_pb2,
-    webhook_service_pb2,
-)
+_SERVICES = [
+    import_module(f"flute.v1.{module.name}")
+    for module in iter_modules(flute.v1.__path__)
+    if module.name.endswith("_service_pb2")
+]
 METHODS: Mapping[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
     for module in _SERVICES

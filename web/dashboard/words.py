@@ -21,10 +21,13 @@ def too_fast(text: str, seconds: float) -> str:
 
 def _roughly(seconds: float) -> str:
     """Never too short: 65 -> 2 minutes."""
-    for size, unit in ((3600, "hour"), (60, "minute")):
-        if seconds > size * 1.5:
-            return f"{math.ceil(seconds / size)} {unit}s"
-    return "a minute" if seconds > 30 else f"{max(1, math.ceil(seconds))} seconds"
+    if seconds > 90 * 60:
+        return f"{math.ceil(seconds / 3600)} hours"
+    if seconds > 60:
+        return f"{math.ceil(seconds / 60)} minutes"
+    if seconds > 30:
+        return "a minute"
+    return "a second" if seconds <= 1 else f"{math.ceil(seconds)} seconds"
 
 
 _BROWSERS = (
