@@ -82,7 +82,10 @@ def check_domain(sender: Sender, domain: str) -> None:
         return
     if sender.allow_subdomains and domain.endswith(f".{sender.domain}"):
         return
-    text = f"the environment sends from {sender.domain}, not from {domain}"
+    text = (
+        f"the environment sends from {sender.domain}, not from {domain}; send from {sender.domain}, or use "
+        f"the key of an environment for {domain}"
+    )
     raise PermissionDenied("FROM_DOMAIN_MISMATCH", text, [Violation("content.from.email", text)])
 
 

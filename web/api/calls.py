@@ -139,8 +139,10 @@ class Call:
     def _not_found(self, headers: Mapping[str, str] | None = None) -> Problem:
         # One answer for all cases: it tells nobody whether an id exists elsewhere or could exist at all.
         if "email_not_found" in self.operation.problems:
-            return Problem(404, "email_not_found", "There is no email with this id.", headers=headers)
-        return Problem(404, "not_found", "There is nothing with this id.", headers=headers)
+            text = "There is no email with this id. Check it, and that the key is of the mail's environment."
+            return Problem(404, "email_not_found", text, headers=headers)
+        text = "There is nothing with this id. Check it, and that the key is of the right environment."
+        return Problem(404, "not_found", text, headers=headers)
 
 
 def json_answer(body: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

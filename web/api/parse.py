@@ -74,7 +74,8 @@ _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_NotJson, 
 def decode(body: bytes) -> dict[str, Any]:
     """The JSON object in the body. Raises Problem 400 saying where it stops being one."""
     if len(body) > MAX_VALUES and sum(map(body.count, (b"[", b"{", b","))) > MAX_VALUES:
-        raise Problem(400, "too_many_values", "The body has too many values.")
+        text = f"The body has more than {MAX_VALUES:,} values; send less at once."
+        raise Problem(400, "too_many_values", text)
     try:
         value = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -371,9 +372,12 @@ def _check_names(value: Mapping[str, Any], at: str, problems: Problems) -> None:
 
 
 def unknown(name: str, known: Iterable[str], what: str) -> str:
-    """That there is no field or parameter of this name, with the one that may have been meant."""
-    close = get_close_matches(name[:_LONGEST_NAME].lower(), known, n=1)
-    return f"there is no such {what}; did you mean {close[0]}?" if close else f"there is no such {what}"
+    """That there is no field or parameter of this name, with the one probably meant, or else all."""
+    names = list(known)
+    close = get_close_matches(name[:_LONGEST_NAME].lower(), names, n=1)
+    if close:
+        return f"there is no such {what}; did you mean {close[0]}?"
+    return f"there is no such {what}; there is {', '.join(names) if names else 'none'}"
 
 
 def _pointer(at: str, step: str | int) -> str:
