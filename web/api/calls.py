@@ -22,12 +22,12 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from werkzeug.routing import BaseConverter
 
+from flute_json.render import Json, accepted, render
 from web.api import request
 from web.api.location import locate
 from web.api.operations import Operation, operations
 from web.api.parse import Parser, string
 from web.api.query import Query
-from web.api.render import Json, accepted, render
 from web.client import Rpc, RpcFailure, current_client
 from web.errors import Problem, from_rpc
 

@@ -2,12 +2,12 @@
 
 The rules, so that nobody has to guess:
 
-- Names are those of web.api.naming. An unknown one is an error, with a suggestion.
+- Names are those of flute_json.naming. An unknown one is an error, with a suggestion.
 - Types are exact: no number for a string, no 1 for true. A `null` counts as absent where a field may be
   absent, since many libraries write it so; inside an array or a map there is nothing it could stand for.
 - Strings hold Unicode text: no lone surrogates, no NUL.
 - bytes are standard base64 (RFC 4648 section 4) with padding. Line breaks, as in MIME, are accepted.
-- Enums are words, times are RFC 3339, durations are numbers of seconds: see web.api.naming.
+- Enums are words, times are RFC 3339, durations are numbers of seconds: see flute_json.naming.
 - A name twice in one object, NaN and Infinity are errors, though many JSON libraries let them pass.
 
 Problems never repeat a value of the body: it might be a secret.
@@ -29,7 +29,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from web.api.naming import Kind, is_array, is_input, is_map, json_name, kind, map_value, words
+from flute_json.naming import Kind, is_array, is_input, is_map, json_name, kind, map_value, words
 from web.errors import FieldError, Problem, escape
 
 MAX_PROBLEMS = 50

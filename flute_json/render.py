@@ -1,4 +1,4 @@
-"""From a protobuf message to the public JSON, by its descriptor and the rules of web.api.naming.
+"""From a protobuf message to the public JSON, by its descriptor and the rules of flute_json.naming.
 
 Emails alone have a shape of their own: their content stands beside their state, and who may not see it
 gets a view without names.
@@ -14,7 +14,7 @@ from flute.v1.email_pb2 import DeliveryState, Email, EmailContent
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from web.api.naming import Kind, is_array, is_map, is_nullable, json_name, kind, words
+from flute_json.naming import Kind, is_array, is_map, is_nullable, json_name, kind, words
 
 Json = dict[str, Any]
 _Write = Callable[[Any], Any]
