@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 from click.testing import CliRunner, Result
+from flute.v1 import webhook_service_pb2
 
 from flute_server.cli import main
 from tests.stack import Stack, Tenant, until
@@ -206,7 +207,7 @@ def test_changes_what_is_given_and_nothing_else(flute: Flute, account: str):
     changed = flute.json("environment", "update", made["id"], "--give-up-after", "12h", "--allow-subdomains")
     assert changed == {**made, "give_up_after_s": 43200, "allow_subdomains": True}
     changed = flute.json("environment", "update", made["id"], "--on-delay", "resend")
-    assert changed["on_delay"] == "DELAY_POLICY_RESEND"
+    assert changed["on_delay"] == "resend"
     assert changed["give_up_after_s"] == 43200
     assert "Nothing to change" in flute.refused("environment", "update", made["id"])
     assert flute("environment", "delete", made["id"], "--yes").exit_code == 0
@@ -335,6 +336,24 @@ def test_alerts_wait_for_a_person(flute: Flute, refused: Tenant):
     assert "Nothing waits for a person" in flute("alert", "list", *where).output
     assert "resolved" in flute("alert", "list", "--all", *where).output
     assert "there is no alert" in flute.refused("alert", "resolve", str(uuid.uuid4()))
+
+
+def test_the_doctor_hints_at_webhook_endpoints_that_take_nothing(stack: Stack):
+    tenant = stack.tenant()
+    new = webhook_service_pb2.WebhookEndpoint(
+        environment_id=tenant.environment_id, url="http://127.0.0.1:1/h"
+    )
+    request = webhook_service_pb2.CreateWebhookEndpointRequest(webhook_endpoint=new)
+    made = stack.client.call(stack.client.webhooks.CreateWebhookEndpoint, request).webhook_endpoint
+    doctor = Flute(stack, **{name: stack.env[name] for name in SERVER_SIDE})
+    assert made.id not in doctor("doctor").output
+    tenant.send()
+    where = ("webhook", "show", made.id)
+    until(lambda: "failing since" in Flute(stack)(*where).output, "the endpoint fails")
+    examined = doctor("doctor").output
+    assert "http://127.0.0.1:1/h of Test, Test: failing since 20" in examined
+    assert f"-> see: flute webhook deliveries {made.id}" in examined
+    assert Flute(stack)("webhook", "delete", made.id, "--yes").exit_code == 0
 
 
 def test_the_doctor_hints_at_open_alerts(refused: Tenant):
