@@ -108,6 +108,8 @@ def email(email: Email) -> Json:
     if full:
         view["environment_id"] = email.environment_id
         view["resent_from"] = email.resent_from or None
+        if email.content_removed:
+            view["content_removed"] = email.content_removed
         view |= {name: write(email.content) for name, write in _CONTENT}
         view["attachments"] = [render(file) for file in email.attachments]
     view["recipients"] = [_recipient(recipient, full) for recipient in email.recipients]

@@ -116,7 +116,7 @@ def _result(schemas: Schemas) -> Json:
 def _email(schemas: Schemas) -> Json:
     fields = Email.DESCRIPTOR.fields_by_name
     private = {
-        **_view(schemas, Email.DESCRIPTOR, ("environment_id", "resent_from")),
+        **_view(schemas, Email.DESCRIPTOR, ("environment_id", "resent_from", "content_removed")),
         **_view(schemas, EmailContent.DESCRIPTOR, _content_names()),
         **_view(schemas, Email.DESCRIPTOR, ("attachments",)),
     }
