@@ -38,7 +38,7 @@ def _why_invalid(address: str) -> str:
     try:
         validate_email(address, check_deliverability=False)
     except EmailNotValidError as error:
-        return f"not a valid address: {error}"
+        return f"not a valid address: {str(error).rstrip('.')}"
     return ""
 
 

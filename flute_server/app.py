@@ -33,5 +33,7 @@ def _engine_options(config: Config) -> dict[str, Any]:
         "pool_size": config.grpc_threads,
         "max_overflow": 2,
         "pool_timeout": 5,
+        # An error names its statement, also in the log; the values may be somebody's mail.
+        "hide_parameters": True,
         "connect_args": {"connect_timeout": 5, "application_name": "flute"},
     }

@@ -108,7 +108,8 @@ def invalid(violations: Sequence[Violation]) -> InvalidArgument:
 
 def not_found(kind: str, given: str) -> NotFound:
     """The error for an id that leads nowhere, the same whether it never was or belongs to somebody else."""
-    return NotFound("NOT_FOUND", f"there is no {kind} {given[:100]!r}", metadata={"kind": kind})
+    text = f"there is no {kind} {given[:100]!r}, or none that you may see"
+    return NotFound("NOT_FOUND", text, metadata={"kind": kind})
 
 
 def no_email() -> NotFound:

@@ -12,6 +12,7 @@ from pathlib import Path
 from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from flask import Flask
 from flask_migrate import Migrate
 from flask_migrate import downgrade as undo_migrations
 from flask_migrate import upgrade as run_migrations
@@ -19,6 +20,7 @@ from flask_migrate import upgrade as run_migrations
 from flute_server.app import create_app
 from flute_server.config import Config
 from flute_server.models import db
+from flute_server.sending import succession
 
 MIGRATIONS = str(Path(__file__).parent / "migrations")
 
@@ -47,14 +49,20 @@ def pending_migrations(config: Config) -> list[str]:
     return [revision.revision for revision in newer if revision.revision not in current][::-1]
 
 
+def succeed(config: Config) -> bool:
+    """Let the order of events go on in a PostgreSQL into which they were restored; whether it had to be."""
+    with _briefly(config) as app:
+        return succession.succeed(app)
+
+
 @contextmanager
-def _briefly(config: Config) -> Iterator[None]:
-    """An app context that leaves no connection open."""
+def _briefly(config: Config) -> Iterator[Flask]:
+    """An app in its context, which leaves no connection open."""
     app = create_app(config)
     Migrate(app, db, directory=MIGRATIONS)
     with app.app_context():
         try:
-            yield
+            yield app
         finally:
             for engine in db.engines.values():
                 engine.dispose()

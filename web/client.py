@@ -89,6 +89,8 @@ class FluteClient:
         self._config = config
         self._lock = threading.Lock()
         self._connection: _Connection | None = None
+        # The last answer did not come in time: a server that hangs would hold every thread for as long.
+        self._suspect = False
 
     def call(
         self, rpc: Rpc[A], request: Message, caller: Caller, timeout_s: float | None = None
@@ -104,13 +106,17 @@ class FluteClient:
             metadata += (("x-client-agent", caller.agent),)
         if caller.token:
             metadata += (("authorization", f"Bearer {caller.token}"),)
+        if self._suspect and not self.is_serving():
+            raise RpcFailure(grpc.StatusCode.UNAVAILABLE, "the server hangs, as a call before found out")
         method = self._connect().method(rpc)
         try:
             answer, call = method.with_call(
                 request, timeout=timeout_s or self._config.rpc_timeout_s, metadata=metadata
             )
         except grpc.RpcError as error:
+            self._suspect = _code(error) is grpc.StatusCode.DEADLINE_EXCEEDED
             raise _failure(error) from error
+        self._suspect = False
         return answer, _headers(call)
 
     def is_serving(self) -> bool:

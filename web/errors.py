@@ -127,7 +127,7 @@ def from_http(error: HTTPException) -> Response:
 
 
 _HTTP_DETAIL = {
-    404: "There is nothing at this address.",
+    404: "There is nothing at this address; /docs lists all calls.",
     405: "This address does not know that method; the Allow header lists those it knows.",
     413: "The body is larger than this server accepts.",
 }
@@ -163,7 +163,18 @@ def _from_code(failure: RpcFailure, locate: Locate) -> Problem:
         return unavailable("unavailable", "Something went wrong on our side. Please try again.")
     errors = [_field_error(violation, locate) for violation in failure.violations]
     later = failure.retry_after_s or (RETRY_AFTER_S if status == 429 else None)
-    return Problem(status, _slug(failure), failure.message, errors, _retry_after(later) if later else {})
+    detail = detail_of(_slug(failure), failure.message, errors)
+    return Problem(status, _slug(failure), detail, errors, _retry_after(later) if later else {})
+
+
+def detail_of(code: str, text: str, errors: Sequence[FieldError]) -> str:
+    """What is told of wrong fields in one line. The server's own text has its names for them."""
+    if code != "invalid_fields" or not errors:
+        return text
+    first = errors[0]
+    where = first.parameter or first.pointer
+    more = f" (and {len(errors) - 1} more; see errors)" if len(errors) > 1 else ""
+    return f"{where}: {first.detail}{more}" if where else f"{first.detail}{more}"
 
 
 _STATUS = {

@@ -4,8 +4,9 @@ A thread that reads from a client says so here; one watchdog thread per process 
 long by closing the reading side of the connection. The reader then sees the end of the data, and can still
 answer.
 
-Two rules: a request has `timeout_s` for its head and for its body, with more time for a larger body; and when
-half of the threads have waited for more than a second, those that waited longest are ended first.
+The rules: a request has `timeout_s` for its head and for its body, with more time for a larger body; when
+half of the threads have waited for more than a second, those that waited longest are ended first; and when
+all of them wait, so that nobody is served, a third of a second is enough for that.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-CHECK_EVERY_S = 0.25
+CHECK_EVERY_S = 0.1
 SLOW_S = 1.0
+HURRIED_S = 0.33
 # A client with an uplink of 1 Mbit/s may still send the largest body.
 MIN_BYTES_PER_S = 128 * 1024
 
@@ -35,6 +37,7 @@ class Watchdog:
     """Ends waits that take too long. Start it after the fork."""
 
     def __init__(self, threads: int, timeout_s: float) -> None:
+        self._threads = threads
         self._bearable = max(1, threads // 2)
         self._timeout_s = timeout_s
         # By thread: each reads from one connection at a time. Whoever pops an entry decides its fate.
@@ -63,7 +66,8 @@ class Watchdog:
     def check(self, now: float) -> None:
         """End what is overdue, and the oldest of the slow ones if there are too many."""
         waits = sorted(self._waits.copy().items(), key=lambda item: item[1].since)
-        slow = sum(now - wait.since > SLOW_S for _, wait in waits)
+        patience_s = SLOW_S if len(waits) < self._threads else HURRIED_S
+        slow = sum(now - wait.since > patience_s for _, wait in waits)
         for index, (thread, wait) in enumerate(waits):
             too_many = index < slow - self._bearable
             if (too_many or now > wait.deadline) and self._waits.pop(thread, None) is wait:

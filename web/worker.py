@@ -63,7 +63,7 @@ def _give_large_blocks_back() -> None:
 _M_MMAP_THRESHOLD = -3  # from glibc's malloc.h
 
 _PROBLEMS = {
-    414: Problem(414, "uri_too_long", "The address is longer than this server accepts."),
+    414: Problem(414, "uri_too_long", "The address is longer than 4,000 bytes."),
     417: Problem(417, "expectation_failed", "The only expectation that can be met is 100-continue."),
     431: Problem(431, "headers_too_large", "The header is larger than this server accepts."),
 }

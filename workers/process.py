@@ -11,7 +11,7 @@ from flask import Flask
 
 from flute_server.app import create_app
 from flute_server.config import Config
-from flute_server.sending import deliver, health, idempotency, ingest, purge, retention
+from flute_server.sending import deliver, health, idempotency, ingest, purge, retention, succession
 from flute_server.sending.deliver import DATABASE_ERRORS, Deliverer
 from flute_server.sending.follow import BATCH, follow
 from flute_server.sending.ingest import Reader
@@ -22,7 +22,7 @@ from flute_server.sending.webhooks.deliver import Teller
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 1.0
-# How often the health of accounts is looked at whose mail is not heard of.
+# How often the health of accounts is looked at whose mail is not heard of, and for a database that was moved.
 WATCH_EVERY_S = 15.0
 # How often idempotency keys and deleted accounts are forgotten, a portion each time.
 FORGET_EVERY_S = 5.0
@@ -59,6 +59,7 @@ def sweep_forever() -> None:
             ingest.sweep(app())
             if time.monotonic() > next_watch:
                 next_watch = time.monotonic() + WATCH_EVERY_S
+                succession.succeed(app())
                 health.sweep(app())
                 swept(app().config["FLUTE"].redis_url)
             if time.monotonic() > next_forget:

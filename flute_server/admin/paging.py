@@ -92,7 +92,7 @@ def listed(
 def checked_size(given: int, default: int, largest: int) -> int:
     """How many rows a page may have. Raises InvalidArgument."""
     if not 0 <= given <= largest:
-        raise invalid([Violation("page_size", f"0 to {largest}")])
+        raise invalid([Violation("page_size", f"must be 1 to {largest}, or 0 for the usual size")])
     return given or default
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import uuid
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -194,8 +196,12 @@ def why_no_url(url: str, *, allow_private: bool) -> str:  # noqa: PLR0911  one r
 
 def _is_private(host: str) -> bool:
     """Whether a host is, by its look alone, one that a tenant may not name."""
+    host = host.rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    with suppress(OSError):
+        # As the resolver reads 127.1, 0x7f.1 and 2130706433.
+        host = socket.inet_ntoa(socket.inet_aton(host))
     try:
         return not is_public(host)
     except ValueError:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
+import psycopg
 from flute.v1.account_service_pb2 import ListAccountsRequest
 from flute.v1.alert_service_pb2 import ListAlertsRequest
 from flute.v1.user_service_pb2 import GetSystemMailStatusRequest
@@ -77,9 +79,9 @@ def grpc_server(patient: Patient) -> Iterator[Finding]:
         with _client(patient) as client:
             client.call(client.accounts.ListAccounts, ListAccountsRequest(page_size=1), timeout=5)
     except RpcFailed as error:
-        yield Finding(
-            "gRPC", False, f"{address} serves, but: {error}", "give both the same FLUTE_SERVICE_TOKEN"
-        )
+        foreign = error.code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+        mend = "give both the same FLUTE_SERVICE_TOKEN" if foreign else "read its log; mend the others first"
+        yield Finding("gRPC", False, f"{address} serves, but: {error}", mend)
         return
     yield Finding("gRPC", True, f"serves at {address}")
 
@@ -118,6 +120,34 @@ def system_mail(patient: Patient) -> Iterator[Finding]:
         text = f"no route for confirmations, resets, invitations and alerts, {waits}"
         hint = status.waiting > 0
         yield Finding("system mail", True, text, mend if hint else "", hint=hint)
+
+
+def webhooks(patient: Patient) -> Iterator[Finding]:
+    """Whose programs do not take what they are to be told; the fault is mostly theirs."""
+    try:
+        with psycopg.connect(patient.config.database_url, connect_timeout=5) as connection:
+            rows = connection.execute(_FAILING_ENDPOINTS).fetchall()
+    except psycopg.Error:
+        return  # told already
+    for account, environment, id_, url, paused, since in rows[:_MOST_ENDPOINTS]:
+        state = "paused, after failing" if paused else "failing"
+        text = printable(f"{url} of {account}, {environment}: {state} since {since:%Y-%m-%d %H:%M} UTC")
+        yield Finding("webhooks", True, text, f"see: flute webhook deliveries {id_}", hint=True)
+    if (more := len(rows) - _MOST_ENDPOINTS) > 0:
+        yield Finding("webhooks", True, f"{more} more do not take their calls", hint=True)
+
+
+# Those that an owner paused are well.
+_FAILING_ENDPOINTS = """
+SELECT a.name, e.name, w.id, w.url, w.paused, w.failing_since AT TIME ZONE 'UTC'
+FROM webhook_endpoint w
+JOIN environment e ON e.id = w.environment_id
+JOIN account a ON a.id = e.account_id
+WHERE w.failing_since IS NOT NULL
+ORDER BY w.failing_since
+LIMIT 100
+"""
+_MOST_ENDPOINTS = 5
 
 
 def web(patient: Patient) -> Iterator[Finding]:

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import click
 from flute.v1 import account_service_pb2, environment_service_pb2, provider_account_service_pb2
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from flute_json.render import render
 from flute_server.local.client import Client, RpcFailed
 from flute_server.local.errors import LocalError
 from flute_server.local.files import read_json
@@ -71,8 +71,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """A message as JSON says it, with the contract's field names."""
-    return MessageToDict(message, preserving_proto_field_name=True)
+    """A message as the JSON API tells it: the same names and words, whichever of the two a program asks."""
+    return render(message)
 
 
 def print_json(value: object) -> None:
@@ -131,6 +131,44 @@ class Span(click.ParamType[Duration]):
         if not found:
             self.fail(f"{value!r} is no time span; write 90s, 15m, 24h or 7d", param, ctx)
         return Duration(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """NAME=VALUE."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        key, equals, text = str(value).partition("=")
+        if not (key and equals):
+            self.fail(f"{value!r} is no pair; write NAME=VALUE", param, ctx)
+        return key, text
+
+
+class Moment(click.ParamType[Timestamp]):
+    """A time as RFC 3339 writes it, or a time span from now."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Timestamp:
+        text, stamp = str(value).strip(), Timestamp()
+        if text.startswith(("+", "-")):
+            stamp.GetCurrentTime()
+            span = Span().convert(text[1:], param, ctx).seconds
+            stamp.seconds += span if text.startswith("+") else -span
+            return stamp
+        try:
+            stamp.FromJsonString(text.upper().replace(" ", "T", 1))
+        except ValueError:
+            self.fail(
+                f"{value!r} is no time; write 2026-12-24T18:00:00Z, or +90s, +15m, +24h, +7d", param, ctx
+            )
+        return stamp
+
+
+WHEN = "A time such as 2026-12-24T18:00:00Z, or +15m from now; at most 30 days ahead."
 
 
 def span_words(duration: Duration) -> str:

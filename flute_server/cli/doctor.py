@@ -27,6 +27,7 @@ _CHECKS: _Checks = (
     checks.grpc_server,
     checks.alerts,
     checks.system_mail,
+    checks.webhooks,
     checks.web,
     checks.disk,
 )

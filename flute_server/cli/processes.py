@@ -51,10 +51,13 @@ def worker() -> None:
 
 @click.command()
 def migrate() -> None:
-    """Bring the database schema up to date. Safe to run again, and before every start."""
+    """Bring the database schema up to date. Safe to run again, and before every start.
+
+    After a dump was restored, it lets the order of events go on in the new PostgreSQL.
+    """
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - slow, and this module serves more
 
-    from flute_server.schema import pending_migrations, upgrade  # noqa: PLC0415 - as above
+    from flute_server.schema import pending_migrations, succeed, upgrade  # noqa: PLC0415 - as above
 
     config = read_config()
     logging.basicConfig(level="WARNING", format="%(levelname)s %(name)s: %(message)s")
@@ -62,10 +65,13 @@ def migrate() -> None:
         pending = pending_migrations(config)
         if pending:
             upgrade(config)
+        moved = succeed(config)
     except SQLAlchemyError as error:
         raise click.ClickException(database_trouble(error)) from error
     count = len(pending)
     click.echo(f"applied {count} migration{'s' * (count != 1)}" if count else "the schema is up to date")
+    if moved:
+        click.echo("the database comes from another PostgreSQL: the order of its events goes on")
 
 
 def database_trouble(error: SQLAlchemyError) -> str:

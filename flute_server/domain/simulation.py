@@ -1,7 +1,7 @@
 """What becomes of a test mail, for which no provider is ever called: the recipient's address decides.
 
-The address is one of the parts below at DOMAIN, with whatever after a plus sign: bounced+order17@…; any other
-address plays `delivered`.
+The address is one of the parts below at DOMAIN, with whatever after a plus sign: bounced+order17@…; an
+address at any other domain plays `delivered`.
 """
 
 from __future__ import annotations
@@ -77,10 +77,28 @@ NAMES = (*_PARTS, *_FIRST_PARTS)
 
 def part(email: str, attempts: int) -> Part:
     """How a provider acts on a mail to this address for which so many calls were made before."""
-    local, _, domain = email.rpartition("@")
-    name = local.partition("+")[0].lower()
-    if domain.lower() != DOMAIN:
-        return _DELIVERED
+    name = _name(email)
     if name in _FIRST_PARTS and not attempts:
         return _FIRST_PARTS[name]
     return _PARTS.get(name, _DELIVERED)
+
+
+def fault(email: str, *, test: bool) -> str:
+    """Why no mail can go to this address; empty when it can, as far as we know. test: it is a test mail.
+
+    A live mail would reach a provider, and a mistyped part would be taken for a success.
+    """
+    if not (name := _name(email)):
+        return ""
+    if not test:
+        return (
+            f"nobody gets mail at {DOMAIN}, where outcomes are played; use a key of the kind test "
+            "(`flute key create --test`), or the address of somebody"
+        )
+    return "" if name in NAMES else f"{DOMAIN} plays none such; it plays {', '.join(NAMES)}"
+
+
+def _name(email: str) -> str:
+    """What an address at our domain asks for; empty for all others."""
+    local, _, domain = email.rpartition("@")
+    return local.partition("+")[0].lower() if domain.lower() == DOMAIN else ""

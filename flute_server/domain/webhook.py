@@ -70,7 +70,7 @@ WELL = Standing()
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An event as it is told. id: its public one; recipient, provider_account: empty if it concerns none."""
+    """An event as it is told. id: its public one; texts are empty where it concerns no such thing."""
 
     id: str
     type: str
@@ -81,6 +81,7 @@ class Told:
     provider_account: str
     text: str
     subject: str
+    attempt_id: str = ""
     tags: Sequence[str] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     test: bool = False
@@ -92,20 +93,27 @@ def event_id(id_: int) -> str:
 
 
 def body(told: Told) -> bytes:
-    """The JSON of a call; the same event always gives the same octets."""
+    """The JSON of a call; the same event always gives the same octets.
+
+    `data` is the event as the feed tells it, with what a receiver would otherwise have to ask for.
+    """
+    time = _rfc3339(told.time)
     data = {
-        "id": told.id,
-        "email_id": told.email_id,
-        "environment_id": told.environment_id,
-        "recipient": told.recipient,
-        "provider_account": told.provider_account,
+        "type": told.type,
+        "time": time,
+        "recipient": told.recipient or None,
+        "provider_account": told.provider_account or None,
         "text": told.text,
-        "subject": told.subject,
+        "attempt_id": told.attempt_id or None,
+        "id": told.id,
+        "email_id": told.email_id or None,
+        "environment_id": told.environment_id,
+        "subject": told.subject or None,
         "tags": list(told.tags),
         "metadata": dict(told.metadata),
         "test": told.test,
     }
-    parts = {"type": told.type, "timestamp": _rfc3339(told.time), "data": data}
+    parts = {"type": told.type, "timestamp": time, "data": data}
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 

@@ -122,6 +122,8 @@ def _failed(error: grpc.RpcError, address: str) -> RpcFailed:
     hint = _HINTS.get(code, "")
     if code is grpc.StatusCode.UNAVAILABLE and not _violations(error) and "connect" in text.lower():
         text = f"flute_server does not answer at {address}"
+    elif code is grpc.StatusCode.UNAVAILABLE:
+        hint = ""  # it did answer, and says itself what is away
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
         text = f"flute_server at {address} did not answer in time"
     # The server's text repeats the first violation.

@@ -176,6 +176,7 @@ class Event(Base):
     detail: evidence behind the text, e.g. the verdict's rule and the provider's own words.
     xid: the transaction that wrote it. Ids are given out before transactions end, so a reader who follows ids
     could pass by one that becomes visible late; who follows (xid, id) below pg_snapshot_xmin() cannot.
+    event_order() keeps that right in another PostgreSQL, see flute_server/sending/succession.py.
     """
 
     __tablename__ = "event"
@@ -191,7 +192,7 @@ class Event(Base):
     text: Mapped[Str]
     detail: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     environment_id: Mapped[uuid.UUID]
-    xid: Mapped[str] = mapped_column(Xid8, server_default=sql("pg_current_xact_id()"))
+    xid: Mapped[str] = mapped_column(Xid8, server_default=sql("event_order(pg_current_xact_id())"))
 
     __table_args__ = (
         Index(None, "email_id", "id"),

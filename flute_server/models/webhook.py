@@ -45,7 +45,7 @@ class WebhookEndpoint(Base):
     failing_since: Mapped[Time | None]
     failures: Mapped[int] = mapped_column(default=0)
     retry_time: Mapped[Time | None]
-    xid: Mapped[str] = mapped_column(Xid8, server_default=sql("pg_current_xact_id()"))
+    xid: Mapped[str] = mapped_column(Xid8, server_default=sql("event_order(pg_current_xact_id())"))
     create_time: Mapped[Created]
 
     __table_args__ = (Index(None, "environment_id", "create_time", "id"),)

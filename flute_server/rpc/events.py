@@ -47,7 +47,7 @@ class EventServicer(EventServiceServicer):
         environment_id = require_sender(request.environment_id).environment_id
         types = feed.checked_types(request.types)
         if not 0 <= request.page_size <= LARGEST_PAGE:
-            raise invalid([Violation("page_size", f"0 to {LARGEST_PAGE}")])
+            raise invalid([Violation("page_size", f"must be 1 to {LARGEST_PAGE}, or 0 for the usual size")])
         if request.latest and not request.page_token:
             return pb.ListEventsResponse(next_page_token=feed.latest().encode())
         after = Position.decode(request.page_token) if request.page_token else BEGINNING

@@ -37,7 +37,7 @@ def told(context: grpc.ServicerContext, request_id: str, trailing: Metadata) -> 
     except FluteError as error:
         _abort(context, error.code, error.text, _details(error), trailing)
     except (OperationalError, PoolTimeoutError) as error:
-        log.error("request %s: the database does not answer: %s", request_id, error)
+        log.error("request %s: the database does not answer: %s", request_id, _said(error))
         away = Unavailable("DATABASE_AWAY", "the database does not answer; try again")
         _abort(context, away.code, away.text, _details(away), trailing)
     except Exception:
@@ -45,6 +45,12 @@ def told(context: grpc.ServicerContext, request_id: str, trailing: Metadata) -> 
         info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})
         text = f"an unforeseen error; the log has it under request {request_id}"
         _abort(context, "INTERNAL", text, [info], trailing)
+
+
+def _said(error: Exception) -> str:
+    """What the database said, in a line: the statement helps nobody when it is away."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _details(error: FluteError) -> list[Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from flute_server import addresses
+from flute_server.domain import simulation
 from flute_server.domain.limits import MAX_BATCH, MAX_CONTENT_BYTES
-from flute_server.domain.validation import content_bytes, faults, send_at_fault
+from flute_server.domain.message import Message
+from flute_server.domain.validation import Fault, content_bytes, faults, send_at_fault
 from flute_server.errors import FailedPrecondition, FluteError, PermissionDenied, Violation, invalid
 from flute_server.sending import idempotency
 from flute_server.sending.answer import Answer, Problem
@@ -49,11 +51,20 @@ def check(sender: Sender, draft: Draft, now: datetime) -> None:
     found = [
         Violation(f"content.{path}", text) for path, text in faults(draft.message, addresses.why_invalid)
     ]
+    found += [Violation(f"content.{path}", text) for path, text in simulator_faults(sender, draft.message)]
     if why := send_at_fault(draft.send_at, now):
         found.append(Violation("content.send_at", why))
     if found:
         raise invalid(found[:MAX_VIOLATIONS])
     check_domain(sender, draft.message.sender.domain)
+
+
+def simulator_faults(sender: Sender, message: Message) -> Iterator[Fault]:
+    """What is wrong with addresses where outcomes are played, as (path, text)."""
+    for kind in ("to", "cc", "bcc"):
+        for index, address in enumerate(getattr(message, kind)):
+            if why := simulation.fault(address.email, test=sender.test):
+                yield f"{kind}[{index}].email", why
 
 
 def check_routes(sender: Sender) -> None:
@@ -71,7 +82,10 @@ def check_domain(sender: Sender, domain: str) -> None:
         return
     if sender.allow_subdomains and domain.endswith(f".{sender.domain}"):
         return
-    text = f"the environment sends from {sender.domain}, not from {domain}"
+    text = (
+        f"the environment sends from {sender.domain}, not from {domain}; send from {sender.domain}, or use "
+        f"the key of an environment for {domain}"
+    )
     raise PermissionDenied("FROM_DOMAIN_MISMATCH", text, [Violation("content.from.email", text)])
 
 

@@ -96,13 +96,13 @@ def _told(row: Any) -> Told:  # noqa: ANN401  a row
     )
 
 
-_LATEST = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+_LATEST = "SELECT event_order(pg_snapshot_xmin(pg_current_snapshot()))::text"
 _READ = """
 WITH scanned AS MATERIALIZED (
     SELECT xid, id, type, email_id, recipient_id, attempt_id, time, text
     FROM event
     WHERE environment_id = %(environment)s AND (xid, id) > (%(xid)s::xid8, %(id)s)
-      AND xid < pg_snapshot_xmin(pg_current_snapshot())
+      AND xid < event_order(pg_snapshot_xmin(pg_current_snapshot()))
     ORDER BY xid, id LIMIT %(scan)s
 ), found AS (
     SELECT * FROM scanned

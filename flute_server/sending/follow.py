@@ -63,7 +63,7 @@ def _next_batch(connection: Connection) -> tuple[Position, Position, int] | None
 _LOOK = """
 SELECT (
     SELECT true FROM event e
-    WHERE (e.xid, e.id) > (f.xid, f.event_id) AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
+    WHERE (e.xid, e.id) > (f.xid, f.event_id) AND e.xid < event_order(pg_snapshot_xmin(pg_current_snapshot()))
     ORDER BY e.xid, e.id LIMIT 1
 )
 FROM follower f WHERE f.name = 'events'
@@ -76,7 +76,7 @@ _BATCH = """
 SELECT xid::text AS xid, id, count(*) OVER () AS size
 FROM (
     SELECT xid, id FROM event
-    WHERE (xid, id) > (%(xid)s::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    WHERE (xid, id) > (%(xid)s::xid8, %(id)s) AND xid < event_order(pg_snapshot_xmin(pg_current_snapshot()))
     ORDER BY xid, id LIMIT %(limit)s
 ) AS batch
 ORDER BY batch.xid DESC, batch.id DESC LIMIT 1

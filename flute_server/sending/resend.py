@@ -10,10 +10,10 @@ from sqlalchemy import select
 from flute_server.admin.find import as_uuid, is_own_environment
 from flute_server.domain.message import Message
 from flute_server.domain.state import State
-from flute_server.errors import FailedPrecondition, no_email
+from flute_server.errors import FailedPrecondition, Violation, invalid, no_email
 from flute_server.models import Email, Recipient, db
 from flute_server.sending import idempotency
-from flute_server.sending.accept import check_domain, check_routes
+from flute_server.sending.accept import check_domain, check_routes, simulator_faults
 from flute_server.sending.answer import Answer
 from flute_server.sending.content import unpacked
 from flute_server.sending.retention import removed
@@ -59,8 +59,9 @@ def original(given: str, sender: Sender | None, *, to_all: bool) -> Original:
 def resend(found: Original, origin: Origin) -> Answer:
     """Store it as a new email; when this returns, it is durable.
 
-    Raises FailedPrecondition when it would go to nobody or the environment has no route, PermissionDenied if
-    the environment has another domain by now, AlreadyExists or Aborted where the call's key is taken.
+    Raises FailedPrecondition when it would go to nobody or the environment has no route, InvalidArgument if a
+    live key repeats a test, PermissionDenied if the environment has another domain by now, AlreadyExists or
+    Aborted where the call's key is taken.
     """
     sender, message = found.sender, found.message
     if known := idempotency.recall(sender.environment_id, origin.once):
@@ -68,6 +69,8 @@ def resend(found: Original, origin: Origin) -> Answer:
     if not (message.to or message.cc or message.bcc):
         text = "the mail has reached everybody, or still may; choose recipients: all to send it to them again"
         raise FailedPrecondition("NOTHING_TO_RESEND", text)
+    if why := next((text for _, text in simulator_faults(sender, message)), ""):
+        raise invalid([Violation("id", f"the mail was a test: {why}")])
     check_domain(sender, message.sender.domain)
     check_routes(sender)
     return store(sender, [Draft(message)], origin, Source(found.email_id, found.has_attachments))

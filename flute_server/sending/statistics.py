@@ -53,7 +53,10 @@ class Span:
             )
         longest = LONGEST.get(interval)
         if longest and span.end - span.start > longest:
-            text = f"a time of more than {longest.days} days cannot be told by the {interval}"
+            text = (
+                f"a time of more than {longest.days} days cannot be told by the {interval}; choose a longer "
+                "interval, or a shorter time"
+            )
             raise invalid([Violation("interval", text)])
         return span
 

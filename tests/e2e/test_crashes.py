@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -13,6 +15,8 @@ from redis import Redis
 from flute_server.local.embedded import Services
 from flute_server.sandbox import Sandbox
 from tests.stack import Stack, Tenant, fresh_database, running, until
+from web import create_app
+from web.config import WebConfig
 
 
 @pytest.fixture
@@ -130,3 +134,26 @@ def test_a_stopped_worker_ends_its_calls_and_writes_them_down(own_stack: Stack) 
     story = tenant.get(id_)
     assert story["status"] == "sent"
     assert len(story["attempts"]) == 1
+
+
+def test_a_frozen_server_holds_up_one_call_and_no_more(stack: Stack) -> None:
+    tenant = stack.tenant()
+    app = create_app(WebConfig(grpc_address=stack.grpc, rpc_timeout_s=4.0))
+
+    def post() -> tuple[int, str]:
+        answer = app.test_client().post("/v1/email", json=tenant.body())
+        return answer.status_code, (answer.json or {}).get("code", "")
+
+    assert post() == (202, "")
+    assert stack.server.popen
+    stack.server.popen.send_signal(signal.SIGSTOP)
+    try:
+        assert post() == (503, "timeout")
+        for _ in range(2):
+            began = time.monotonic()
+            assert post() == (503, "unavailable")
+            assert time.monotonic() - began < 3
+    finally:
+        stack.server.popen.send_signal(signal.SIGCONT)
+    until(lambda: post() == (202, ""), "it goes on")
+    app.extensions["flute"].close()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import requests
 from flute.v1 import (
     alert_service_pb2,
     api_key_service_pb2,
@@ -76,6 +77,41 @@ def test_a_test_mail_says_that_it_is_one(stack: Stack, tester: Tenant) -> None:
     assert email.test
     told = client.call(client.emails.ExplainEmail, email_service_pb2.ExplainEmailRequest(id=id_)).summary
     assert "simulated" in told
+
+
+def test_a_live_key_cannot_send_to_the_simulator(stack: Stack, tester: Tenant) -> None:
+    live = stack.tenant("postmark")
+    answer = live.post(to=[{"email": "ada@example.com"}], cc=[{"email": address("bounced+1")}])
+    assert answer.status_code == 422, answer.text
+    [error] = answer.json()["errors"]
+    assert error["pointer"] == "/cc/0/email"
+    assert "use a key of the kind test (`flute key create --test`)" in error["detail"]
+
+    dry = live.post(to=[{"email": address("bounced")}], dry_run=True)
+    assert (dry.status_code, dry.json()["errors"][0]["pointer"]) == (422, "/to/0/email")
+    mistyped = tester.post(to=[{"email": address("bounce")}])
+    assert mistyped.status_code == 422
+    assert "it plays delivered, bounced," in mistyped.json()["detail"]
+
+
+def test_a_live_key_cannot_send_a_test_again(stack: Stack, tester: Tenant) -> None:
+    client = stack.client
+    request = api_key_service_pb2.CreateApiKeyRequest(environment_id=tester.environment_id, name="app")
+    live = client.call(client.api_keys.CreateApiKey, request).access_token
+    id_ = tester.send(to=[{"email": address("bounced")}])
+    tester.wait(id_, "bounced")
+    answers = {
+        key: requests.post(
+            f"{stack.web_address}/v1/email/{id_}/resend",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=15,
+        )
+        for key in (live, tester.access_token)
+    }
+    assert answers[live].status_code == 422
+    assert "the mail was a test" in answers[live].json()["detail"]
+    assert answers[tester.access_token].status_code == 202
+    assert stack.sandbox.inbox() == []
 
 
 def test_a_plan_over_grpc(stack: Stack, tester: Tenant) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
 import pytest
+import requests
 from flute.v1 import webhook_service_pb2 as pb
 from flute.v1.alert_service_pb2 import ListAlertsRequest
 from google.protobuf.duration_pb2 import Duration
@@ -89,6 +91,25 @@ def test_events_are_told_signed_and_in_order(stack: Stack, receiver: Receiver):
     whole = stack.client.call(stack.client.webhooks.GetWebhookDelivery, request)
     assert whole.body.encode() == sent.body
     assert whole.event_id == sent.id
+
+
+def test_what_is_told_is_the_event_of_the_feed_and_more(stack: Stack, receiver: Receiver):
+    tenant = stack.tenant()
+    endpoint(tenant, receiver.url)
+    id_ = tenant.send()
+    until(lambda: len(receiver.of(id_)) >= 2, "accepted and sent are told")
+    answer = requests.get(
+        f"{stack.web_address}/v1/events",
+        headers={"Authorization": f"Bearer {tenant.access_token}"},
+        timeout=15,
+    )
+    for event, call in zip(answer.json()["events"], receiver.of(id_), strict=True):
+        data = call.json["data"]
+        times = [datetime.fromisoformat(time) for time in (event.pop("time"), data["time"])]
+        assert times[0] == times[1]
+        assert event == {name: data[name] for name in event}
+    assert receiver.of(id_)[0].json["data"]["recipient"] is None
+    assert set(data) - set(event) == {"time", "environment_id", "subject", "tags", "metadata", "test"}
 
 
 def test_only_the_wanted_types_are_told(stack: Stack, receiver: Receiver):

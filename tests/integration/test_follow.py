@@ -128,7 +128,9 @@ class Mail:
 
 def settled() -> None:
     """Wait for whoever else writes into this PostgreSQL, which holds up what came after them."""
-    held_up = text("SELECT EXISTS (SELECT FROM event WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))")
+    held_up = text(
+        "SELECT EXISTS (SELECT FROM event WHERE xid >= event_order(pg_snapshot_xmin(pg_current_snapshot())))"
+    )
 
     def is_settled() -> bool:
         found = db.session.scalar(held_up)

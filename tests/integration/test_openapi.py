@@ -83,9 +83,9 @@ def test_it_has_every_address_that_apps_can_call(app: Flask) -> None:
         (method, str(rule).replace("<id:", "{").replace(">", "}"))
         for rule in app.url_map.iter_rules()
         for method in rule.methods or ()
-        if method not in {"HEAD", "OPTIONS"} and not str(rule).startswith(tuple(NOT_FOR_APPS))
-        # The pages are for people.
-        if not rule.endpoint.startswith(("dashboard.", "assets."))
+        if method not in {"HEAD", "OPTIONS"}
+        and rule.endpoint.startswith("api.")
+        and not str(rule).startswith(tuple(NOT_FOR_APPS))
     }
     assert served == {(method.upper(), path) for path, method, _ in CALLS}
 

@@ -7,11 +7,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cryptography.fernet import Fernet
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from flute_server.app import create_app
 from flute_server.config import Config
 from flute_server.local.embedded import Services
 from flute_server.models import db
+from flute_server.models.base import AUTOCOMMIT
 from flute_server.schema import downgrade, pending_migrations, upgrade
 from tests.stack import fresh_database
 
@@ -51,3 +54,13 @@ def test_models_and_migrations_say_the_same(config: Config):
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             assert compare_metadata(context, db.metadata) == []
         db.engine.dispose()
+
+
+@pytest.mark.parametrize("bind", [None, AUTOCOMMIT])
+def test_an_error_of_the_database_shows_no_values(config: Config, bind: str | None):
+    with create_app(config).app_context():
+        with db.engines[bind].connect() as connection, pytest.raises(DBAPIError) as caught:
+            connection.execute(text("SELECT 1 / (length(:mail) - 8)"), {"mail": "a secret"})
+        assert "a secret" not in str(caught.value)
+        for engine in db.engines.values():
+            engine.dispose()

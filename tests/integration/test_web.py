@@ -159,6 +159,18 @@ def test_the_servers_violations_become_pointers(web: FlaskClient, script: Script
     ]
 
 
+def test_the_detail_names_the_first_wrong_field_as_the_caller_does(web: FlaskClient, script: Script) -> None:
+    violation = error_details_pb2.BadRequest.FieldViolation(field="request_id", description="too long")
+    script.fail(
+        code_pb2.INVALID_ARGUMENT,
+        "request_id: too long",
+        error_details_pb2.ErrorInfo(reason="INVALID_FIELDS", domain="flute"),
+        error_details_pb2.BadRequest(field_violations=[violation]),
+    )
+    found = problem(web.post("/v1/email", json=BODY), 422, "invalid_fields")
+    assert found["detail"] == "Idempotency-Key: too long"
+
+
 def test_a_limit_says_when_to_come_back(web: FlaskClient, script: Script) -> None:
     retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=7))
     script.fail(

@@ -200,7 +200,7 @@ def test_what_the_server_refuses_is_told_where_the_caller_gave_it(web: FlaskClie
     assert good == {"id": EMAIL_ID, "status": "scheduled"}
     assert bad == {
         "code": "invalid_fields",
-        "detail": "no",
+        "detail": "/emails/2/to/0/email: bad (and 3 more; see errors)",
         "errors": [
             {"pointer": pointer, "code": "invalid", "detail": "bad"}
             for pointer in (

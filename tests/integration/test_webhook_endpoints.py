@@ -90,6 +90,11 @@ def manager(stack: Stack) -> Iterator[tuple[Tenant, Client]]:
         ("http://169.254.169.254/latest", "private"),
         ("http://10.1.2.3/", "private"),
         ("http://localhost:8080/", "private"),
+        ("http://localhost./", "private"),
+        ("http://127.1/", "private"),
+        ("http://0x7f.1/", "private"),
+        ("http://2130706433:80/", "private"),
+        ("http://0/", "private"),
     ],
 )
 def test_urls_that_are_refused(url: str, reason: str):
@@ -151,7 +156,7 @@ def test_a_key_sees_its_own_environments_endpoints_alone(manager: tuple[Tenant, 
             with pytest.raises(RpcFailed) as caught:
                 client.call(method, request)
             assert caught.value.code is grpc.StatusCode.NOT_FOUND
-            assert str(caught.value) == f"there is no webhook endpoint {id_!r}"
+            assert str(caught.value) == f"there is no webhook endpoint {id_!r}, or none that you may see"
 
 
 def test_a_delivery_of_another_environment_is_not_there(manager: tuple[Tenant, Client], receiver: Receiver):

@@ -8,7 +8,7 @@ from pathlib import Path
 from flute_server.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
-SHIPPED = ("flute_server", "web", "workers")
+SHIPPED = ("flute_json", "flute_server", "web", "workers")
 
 
 def packages_on_disk() -> set[str]:

@@ -22,12 +22,12 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from werkzeug.routing import BaseConverter
 
+from flute_json.render import Json, accepted, render
 from web.api import request
 from web.api.location import locate
 from web.api.operations import Operation, operations
 from web.api.parse import Parser, string
 from web.api.query import Query
-from web.api.render import Json, accepted, render
 from web.client import Rpc, RpcFailure, current_client
 from web.errors import Problem, from_rpc
 
@@ -139,8 +139,10 @@ class Call:
     def _not_found(self, headers: Mapping[str, str] | None = None) -> Problem:
         # One answer for all cases: it tells nobody whether an id exists elsewhere or could exist at all.
         if "email_not_found" in self.operation.problems:
-            return Problem(404, "email_not_found", "There is no email with this id.", headers=headers)
-        return Problem(404, "not_found", "There is nothing with this id.", headers=headers)
+            text = "There is no email with this id. Check it, and that the key is of the mail's environment."
+            return Problem(404, "email_not_found", text, headers=headers)
+        text = "There is nothing with this id. Check it, and that the key is of the right environment."
+        return Problem(404, "not_found", text, headers=headers)
 
 
 def json_answer(body: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

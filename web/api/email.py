@@ -17,15 +17,15 @@ from flute.v1.email_service_pb2 import (
 )
 from google.protobuf.message import Message
 
+from flute_json.naming import words
+from flute_json.render import Json, accepted, render
 from web.api import api, request
 from web.api.calls import json_answer
 from web.api.location import locate, pointer
-from web.api.naming import words
 from web.api.operations import operations
 from web.api.parse import MAX_PROBLEMS, Parser, Problems, array, boolean, malformed, string, summary
-from web.api.render import Json, accepted, render
 from web.client import A, Caller, Rpc, RpcFailure, current_client
-from web.errors import FieldError, Problem, from_rpc, steps
+from web.errors import FieldError, Problem, detail_of, from_rpc, steps
 
 MOST_EMAILS = 500
 
@@ -130,7 +130,7 @@ def _result(result: SendEmailResult, index: int) -> Json:
         return {"id": result.id, "status": _STATE.get(result.state)}
     problem = result.problem
     errors = [FieldError(_pointer(steps(e.field), index), "invalid", e.detail) for e in problem.errors]
-    return _refusal(problem.code, problem.detail, errors)
+    return _refusal(problem.code, detail_of(problem.code, problem.detail, errors), errors)
 
 
 def _refusal(code: str, detail: str, errors: list[FieldError]) -> Json:

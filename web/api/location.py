@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from google.protobuf.descriptor import Descriptor
 
-from web.api.naming import is_map, json_name
+from flute_json.naming import is_map, json_name
 from web.api.operations import Operation
 from web.api.request import IDEMPOTENCY_KEY
 from web.errors import escape, steps

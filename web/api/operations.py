@@ -19,7 +19,7 @@ from flute.v1 import (
 from flute.v1.annotations_pb2 import access, http
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
-from web.api.naming import is_input
+from flute_json.naming import is_input
 
 _MODULES: tuple[ModuleType, ...] = (
     email_service_pb2,

@@ -2,12 +2,12 @@
 
 The rules, so that nobody has to guess:
 
-- Names are those of web.api.naming. An unknown one is an error, with a suggestion.
+- Names are those of flute_json.naming. An unknown one is an error, with a suggestion.
 - Types are exact: no number for a string, no 1 for true. A `null` counts as absent where a field may be
   absent, since many libraries write it so; inside an array or a map there is nothing it could stand for.
 - Strings hold Unicode text: no lone surrogates, no NUL.
 - bytes are standard base64 (RFC 4648 section 4) with padding. Line breaks, as in MIME, are accepted.
-- Enums are words, times are RFC 3339, durations are numbers of seconds: see web.api.naming.
+- Enums are words, times are RFC 3339, durations are numbers of seconds: see flute_json.naming.
 - A name twice in one object, NaN and Infinity are errors, though many JSON libraries let them pass.
 
 Problems never repeat a value of the body: it might be a secret.
@@ -29,7 +29,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from web.api.naming import Kind, is_array, is_input, is_map, json_name, kind, map_value, words
+from flute_json.naming import Kind, is_array, is_input, is_map, json_name, kind, map_value, words
 from web.errors import FieldError, Problem, escape
 
 MAX_PROBLEMS = 50
@@ -74,7 +74,8 @@ _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_NotJson, 
 def decode(body: bytes) -> dict[str, Any]:
     """The JSON object in the body. Raises Problem 400 saying where it stops being one."""
     if len(body) > MAX_VALUES and sum(map(body.count, (b"[", b"{", b","))) > MAX_VALUES:
-        raise Problem(400, "too_many_values", "The body has too many values.")
+        text = f"The body has more than {MAX_VALUES:,} values; send less at once."
+        raise Problem(400, "too_many_values", text)
     try:
         value = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -371,9 +372,12 @@ def _check_names(value: Mapping[str, Any], at: str, problems: Problems) -> None:
 
 
 def unknown(name: str, known: Iterable[str], what: str) -> str:
-    """That there is no field or parameter of this name, with the one that may have been meant."""
-    close = get_close_matches(name[:_LONGEST_NAME].lower(), known, n=1)
-    return f"there is no such {what}; did you mean {close[0]}?" if close else f"there is no such {what}"
+    """That there is no field or parameter of this name, with the one probably meant, or else all."""
+    names = list(known)
+    close = get_close_matches(name[:_LONGEST_NAME].lower(), names, n=1)
+    if close:
+        return f"there is no such {what}; did you mean {close[0]}?"
+    return f"there is no such {what}; there is {', '.join(names) if names else 'none'}"
 
 
 def _pointer(at: str, step: str | int) -> str:

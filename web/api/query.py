@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from web.api.naming import Kind, is_array, is_map, json_name, kind, map_value
+from flute_json.naming import Kind, is_array, is_map, json_name, kind, map_value
 from web.api.parse import Problems, Reader, single, unknown
 from web.errors import FieldError, Problem
 

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from typing import Any
 
 from flask import request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from web import patience
 from web.api.parse import decode
@@ -38,7 +37,8 @@ def header_token() -> str:
 def check_token(token: str) -> str:
     """The token, if it can be one at all."""
     if not _TOKEN.fullmatch(token):
-        raise unauthenticated("invalid_api_key", "The API key is not valid.")
+        text = "What was sent can be no API key. Copy the key whole: it begins with flute_."
+        raise unauthenticated("invalid_api_key", text)
     return token
 
 
@@ -113,7 +113,7 @@ def check_type(expected: str, word: str) -> None:
 
 
 def raw(most: int) -> bytes:
-    """The body, of at most so many bytes. Raises Problem 400 or 408, or RequestEntityTooLarge."""
+    """The body, of at most so many bytes. Raises Problem 400, 408 or 413."""
     expected = request.content_length
     if expected is None:
         # Chunked, if the server says that the stream ends. One byte above the limit tells that there is more.
@@ -122,7 +122,8 @@ def raw(most: int) -> bytes:
     elif expected <= most:
         body = _wait_for(expected)
     if expected > most:
-        raise RequestEntityTooLarge
+        text = f"The body is larger than {most >> 20} MB. Send less at once, or links instead of large files."
+        raise Problem(413, "request_entity_too_large", text)
     if len(body) < expected:
         raise Problem(408, "incomplete_body", "The body did not arrive completely in time.")
     return body

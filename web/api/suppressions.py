@@ -15,9 +15,9 @@ from flute.v1.suppression_service_pb2 import (
     ImportSuppressionsResponse,
 )
 
+from flute_json.render import render
 from web.api import api, request
 from web.api.calls import json_answer
-from web.api.render import render
 from web.client import Caller, FluteClient, Rpc, RpcFailure, current_client
 
 _log = logging.getLogger("web")

@@ -9,7 +9,7 @@ from functools import cache
 from flute.v1.annotations_pb2 import ACCESS_ANYONE, ACCESS_MANAGE, ACCESS_READ, ACCESS_SEND
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from web.api.naming import is_array, is_map, json_name
+from flute_json.naming import is_array, is_map, json_name
 from web.api.operations import Operation, operations
 from web.reference import guides, handmade, parts, samples, webhooks
 from web.reference.examples import example_of

@@ -1,4 +1,4 @@
-"""What the contract does not say: the shapes that web.api.render makes by hand, and calls with CSV."""
+"""What the contract does not say: the shapes that flute_json.render makes by hand, and calls with CSV."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flute.v1.email_service_pb2 import PlanEmailResponse, SendEmailResult
 from flute.v1.suppression_service_pb2 import ImportSuppressionsRequest, ImportSuppressionsResponse
 from google.protobuf.descriptor import Descriptor
 
-from web.api.naming import json_name
+from flute_json.naming import json_name
 from web.api.operations import Operation
 from web.reference import samples
 from web.reference.examples import example_of
@@ -116,7 +116,7 @@ def _result(schemas: Schemas) -> Json:
 def _email(schemas: Schemas) -> Json:
     fields = Email.DESCRIPTOR.fields_by_name
     private = {
-        **_view(schemas, Email.DESCRIPTOR, ("environment_id", "resent_from")),
+        **_view(schemas, Email.DESCRIPTOR, ("environment_id", "resent_from", "content_removed")),
         **_view(schemas, EmailContent.DESCRIPTOR, _content_names()),
         **_view(schemas, Email.DESCRIPTOR, ("attachments",)),
     }

@@ -132,7 +132,7 @@ _ALL = (
         422,
         "The request is well-formed, but some of it cannot be; `errors` names each field.",
         "Mend the fields that `errors` points to.",
-        wrong=("/to/0/email", "invalid", "not a valid address: it must have an @-sign."),
+        wrong=("/to/0/email", "invalid", "not a valid address: An email address must have an @-sign"),
     ),
     Kind(
         "rate_limited",

@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from web.api.naming import Kind, is_array, is_input, is_map, is_nullable, json_name, kind, map_value, words
+from flute_json.naming import Kind, is_array, is_input, is_map, is_nullable, json_name, kind, map_value, words
 from web.reference.facts import EXAMPLES, FACTS, REQUIRED
 
 Json = dict[str, Any]

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import copy
+
+from flute.v1.email_pb2 import Event
+
 from web.reference import samples
 from web.reference.events import EVENTS, TEST
 from web.reference.examples import example_of
 from web.reference.parts import ref
 from web.reference.schemas import Json, Schemas
 
-_DATA: Json = {
-    "id": ("The event's id, the same as in the header webhook-id: know repetitions by it.", "evt_1207"),
-    "email_id": ("The email.", samples.ID),
-    "environment_id": ("The environment.", "0b7a4b4e-8a52-4f0c-9a55-7f2a4f0f3f10"),
-    "recipient": ("The address that it concerns; empty when it concerns all of them.", "ada@example.com"),
-    "provider_account": ("The name of the provider account; empty when it concerns none.", "Postmark"),
-    "text": ("What happened and why, in words.", "Postmark delivered it to the receiver: 250 2.0.0 OK"),
-    "subject": ("The email's subject.", "Your receipt"),
-}
-
 
 def add(schemas: Schemas) -> None:
-    """Put the shape of a call among the schemas."""
-    data: Json = {
-        name: {"type": "string", "description": text, "examples": [example]}
-        for name, (text, example) in _DATA.items()
+    """Put the shape of a call among the schemas: the event of the feed, and what is told besides."""
+    schemas.answer(Event.DESCRIPTOR)
+    data: Json = copy.deepcopy(schemas.components["Event"]["properties"])
+    data["id"] = {
+        "type": "string",
+        "description": "The event's id, the same as in the header webhook-id: know repetitions by it.",
+        "examples": ["evt_1207"],
+    }
+    data["email_id"] = {
+        "type": ["string", "null"],
+        "description": "The email; null in a call to try the endpoint out.",
+        "examples": [samples.ID],
+    }
+    data["environment_id"] = {
+        "type": "string",
+        "description": "The environment.",
+        "examples": ["0b7a4b4e-8a52-4f0c-9a55-7f2a4f0f3f10"],
+    }
+    data["subject"] = {
+        "type": ["string", "null"],
+        "description": "The email's subject.",
+        "examples": ["Your receipt"],
     }
     data["tags"] = {
         "type": "array",
@@ -51,6 +63,7 @@ def add(schemas: Schemas) -> None:
             "timestamp": {"type": "string", "format": "date-time", "description": "When."},
             "data": {
                 "type": "object",
+                "description": "The event as `GET /v1/events` tells it, with what is known of its email.",
                 "properties": data,
                 "required": list(data),
                 "additionalProperties": False,
@@ -91,6 +104,7 @@ def calls(schemas: Schemas) -> Json:
 
 def _call(name: str, text: str, parameters: list[Json], schemas: Schemas) -> Json:
     example = example_of(ref("schemas", "WebhookEvent"), schemas.components) | {"type": name}
+    example["data"] |= {"type": name, "time": example["timestamp"]}
     content = {"schema": ref("schemas", "WebhookEvent"), "example": example}
     return {
         "operationId": f"on{name.title()}",

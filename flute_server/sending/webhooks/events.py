@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from flute_server.domain.webhook import Told, event_id
 
 _EVENTS = """
-SELECT e.id, e.type, e.time, e.text, e.email_id, e.environment_id, r.address, p.name, m.test,
+SELECT e.id, e.type, e.time, e.text, e.email_id, e.environment_id, e.attempt_id, r.address, p.name, m.test,
     m.content->>'subject' AS subject, m.content->'tags' AS tags, m.content->'metadata' AS metadata
 FROM event e
 JOIN email m ON m.id = e.email_id
@@ -33,6 +33,7 @@ def told(connection: Connection, ids: Collection[int]) -> dict[int, Told]:
             recipient=row.address or "",
             provider_account=row.name or "",
             text=row.text,
+            attempt_id=str(row.attempt_id or ""),
             subject=row.subject or "",
             tags=row.tags or (),
             metadata=row.metadata or {},

@@ -8,7 +8,7 @@ import pytest
 
 from flute_server.domain.event import ProviderEventKind as Kind
 from flute_server.domain.outcome import ErrorKind
-from flute_server.domain.simulation import DOMAIN, NAMES, part
+from flute_server.domain.simulation import DOMAIN, NAMES, fault, part
 from flute_server.domain.verdict import Action, Cause, classify
 
 
@@ -61,3 +61,17 @@ def test_refusals_are_of_the_recipient_or_of_the_provider() -> None:
         "suppressed": ErrorKind.SUPPRESSED,
         "unavailable": ErrorKind.UNREACHABLE,
     }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_test_mail_can_ask_for_a_part(name: str) -> None:
+    for email in (f"{name}@{DOMAIN}", f"{name.upper()}+order17@{DOMAIN.upper()}"):
+        assert fault(email, test=True) == ""
+        assert "use a key of the kind test" in fault(email, test=False)
+
+
+def test_a_part_that_nobody_plays_is_refused_with_those_that_are_played() -> None:
+    told = fault(f"bounce@{DOMAIN}", test=True)
+    assert all(name in told for name in NAMES)
+    for email in ("whoever@example.com", f"bounce@sub.{DOMAIN}", f"bounce@{DOMAIN}.example.com"):
+        assert fault(email, test=True) == fault(email, test=False) == ""

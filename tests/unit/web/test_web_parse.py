@@ -26,6 +26,7 @@ from web.api.parse import MAX_PROBLEMS, MAX_VALUES, Parser, decode, string
 from web.errors import Problem
 
 PARSER = Parser(EmailContent.DESCRIPTOR, {"access_token": string})
+FIELDS = [*EmailContent.DESCRIPTOR.fields_by_name, "access_token"]
 
 EXAMPLE = {
     "access_token": "flute_secret",
@@ -132,8 +133,8 @@ def test_a_likely_name_is_suggested(given: str, meant: str) -> None:
     assert f"did you mean {meant}?" in details({given: "a"})
 
 
-def test_no_name_is_suggested_where_none_is_near() -> None:
-    assert details({"zzz": 1}) == "there is no such field"
+def test_all_names_are_told_where_none_is_near() -> None:
+    assert details({"zzz": 1}) == f"there is no such field; there is {', '.join(FIELDS)}"
 
 
 def test_values_are_never_repeated() -> None:
@@ -200,7 +201,7 @@ def decode_problem(body: bytes) -> Problem:
         (b"null", "not_an_object", "null"),
         (b"NaN", "not_an_object", "NaN"),
         (b"1" * 10_000, "not_an_object", "a number"),
-        (b'{"tags": [' + b"[]," * MAX_VALUES + b"[]]}", "too_many_values", "too many"),
+        (b'{"tags": [' + b"[]," * MAX_VALUES + b"[]]}", "too_many_values", "more than"),
     ],
 )
 def test_a_body_that_is_no_json_object_is_refused(body: bytes, code: str, words: str) -> None:

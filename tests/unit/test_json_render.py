@@ -1,4 +1,4 @@
-"""web.api.render: messages of the server as public JSON."""
+"""flute_json.render: messages of the server as public JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from flute.v1 import email_pb2
 from flute.v1.email_pb2 import Email, EmailContent
 
-from web.api import render
+from flute_json import render
 
 
 def full_email() -> Email:

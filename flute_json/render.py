@@ -1,4 +1,4 @@
-"""From a protobuf message to the public JSON, by its descriptor and the rules of web.api.naming.
+"""From a protobuf message to the public JSON, by its descriptor and the rules of flute_json.naming.
 
 Emails alone have a shape of their own: their content stands beside their state, and who may not see it
 gets a view without names.
@@ -14,7 +14,7 @@ from flute.v1.email_pb2 import DeliveryState, Email, EmailContent
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from web.api.naming import Kind, is_array, is_map, is_nullable, json_name, kind, words
+from flute_json.naming import Kind, is_array, is_map, is_nullable, json_name, kind, words
 
 Json = dict[str, Any]
 _Write = Callable[[Any], Any]
@@ -108,6 +108,8 @@ def email(email: Email) -> Json:
     if full:
         view["environment_id"] = email.environment_id
         view["resent_from"] = email.resent_from or None
+        if email.content_removed:
+            view["content_removed"] = email.content_removed
         view |= {name: write(email.content) for name, write in _CONTENT}
         view["attachments"] = [render(file) for file in email.attachments]
     view["recipients"] = [_recipient(recipient, full) for recipient in email.recipients]
