@@ -8,15 +8,20 @@ from pathlib import Path
 from flute_server.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
-SHIPPED = ("flute_json", "flute_server", "web", "workers")
+SHIPPED = ("flute_server", "web", "workers", "proto/json/flute_json")
+# Where the packages begin that are not at the top.
+ROOTS = (ROOT / "proto" / "gen", ROOT / "proto" / "json", ROOT)
 
 
 def packages_on_disk() -> set[str]:
-    folders = [file.parent for top in SHIPPED for file in (ROOT / top).rglob("__init__.py")]
-    generated = [file.parent for file in (ROOT / "proto" / "gen").rglob("__init__.py")]
-    return {".".join(folder.relative_to(ROOT).parts) for folder in folders} | {
-        ".".join(folder.relative_to(ROOT / "proto" / "gen").parts) for folder in generated
-    }
+    tops = [*SHIPPED, "proto/gen"]
+    folders = [file.parent for top in tops for file in (ROOT / top).rglob("__init__.py")]
+    return {_name(folder) for folder in folders}
+
+
+def _name(folder: Path) -> str:
+    root = next(root for root in ROOTS if folder.is_relative_to(root))
+    return ".".join(folder.relative_to(root).parts)
 
 
 def setup() -> ConfigParser:
