@@ -15,7 +15,7 @@ from flute.v1.email_pb2 import DeliveryState
 from flute.v1.email_service_pb2 import ListEmailsRequest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from web.api.naming import words
+from flute_json.naming import words
 from web.dashboard.form import Form
 
 STATES: Mapping[int, str] = words(DeliveryState.DESCRIPTOR)

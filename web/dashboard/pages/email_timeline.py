@@ -10,7 +10,7 @@ from flute.v1.email_pb2 import OUTCOME_UNSPECIFIED, Attempt, AttemptResult, Cand
 from flute.v1.email_service_pb2 import Evidence, Verdict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from web.api.naming import words
+from flute_json.naming import words
 from web.dashboard.words import sentence
 
 # Type of event -> its icon, its tone, and its title, in which {} is the provider account.
