@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import exists, select
@@ -12,7 +14,7 @@ from flute_server.admin.find import find, required_name
 from flute_server.admin.paging import page
 from flute_server.config import Config
 from flute_server.errors import AlreadyExists, FailedPrecondition, Violation, invalid
-from flute_server.models import Account, Attempt, ProviderAccount, Route, db
+from flute_server.models import Account, Attempt, Environment, ProviderAccount, Route, db
 from flute_server.providers.base import CredentialCheck, CredentialError, Network, Provider
 from flute_server.providers.registry import PROVIDERS, connect
 from flute_server.vault import vault
@@ -126,11 +128,43 @@ def list_page(account_id: str, size: int, token: str) -> tuple[list[ProviderAcco
     return page(query, ProviderAccount, size, token)
 
 
-def shown_credentials(config: Config, row: ProviderAccount) -> dict[str, str]:
-    """The credentials that are no secrets."""
+@dataclass(frozen=True, slots=True)
+class Use:
+    """An environment that has a route to a provider account."""
+
+    id: uuid.UUID
+    name: str
+    route_disabled: bool
+
+
+def environments(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[Use]]:
+    """By provider account, the environments that have a route to it, by name."""
+    query = (
+        select(Route.provider_account_id, Environment.id, Environment.name, Route.disabled)
+        .join(Environment, Environment.id == Route.environment_id)
+        .where(Route.provider_account_id.in_(list(ids)))
+        .order_by(Environment.name)
+    )
+    found: dict[uuid.UUID, list[Use]] = {}
+    for account_id, id_, name, disabled in db.session.execute(query):
+        found.setdefault(account_id, []).append(Use(id_, name, disabled))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of credentials. shown: those that are no secrets; secrets: the names of the others."""
+
+    shown: dict[str, str]
+    secrets: list[str]
+
+
+def known_credentials(config: Config, row: ProviderAccount) -> Known:
+    """What may be told of the credentials."""
     values = vault(config.secret_keys).open(row.credentials)
     secret = {field.name for field in PROVIDERS[row.provider].fields if field.secret}
-    return {name: value for name, value in values.items() if name not in secret}
+    shown = {name: value for name, value in values.items() if name not in secret}
+    return Known(shown, sorted(name for name in secret if values.get(name)))
 
 
 def _note(row: ProviderAccount, action: str, author: Author, text: str = "") -> None:

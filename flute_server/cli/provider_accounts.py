@@ -180,6 +180,7 @@ def verify(client: Client, provider_account: str, account: str | None) -> None:
     answer = client.call(client.provider_accounts.VerifyProviderAccount, request, timeout=30)
     click.echo(f"{'ok' if answer.ok else 'not ok'}: {printable(answer.text)}")
     if not answer.ok:
+        click.echo(answer.advice)
         sys.exit(1)
 
 

@@ -30,6 +30,11 @@ class Field:
     help: str = ""
     choices: tuple[str, ...] = ()
 
+    @property
+    def webhook(self) -> bool:
+        """Whether it only proves that events come from the provider, and is not needed to send."""
+        return self.name.startswith("webhook_")
+
 
 # What DNS is asked about the account, in fields that are no secrets.
 _LABELS = frozenset({"dkim_selector", "return_path"})
@@ -67,10 +72,11 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class CredentialCheck:
-    """The answer of a harmless call with these credentials: usable or not, and what to do about it."""
+    """The answer of a harmless call with these credentials: usable or not, why, and what to do about it."""
 
     ok: bool
     text: str
+    advice: str = ""
 
 
 class CredentialError(ValueError):
@@ -135,6 +141,7 @@ class Provider(ABC):
 
     slug: ClassVar[str]
     name: ClassVar[str]
+    about: ClassVar[str]  # what it is, in one sentence for those who choose
     fields: ClassVar[tuple[Field, ...]]
     capabilities: ClassVar[Capabilities]
     simulated: ClassVar[bool] = False  # nothing leaves: what becomes of its mail is played

@@ -29,6 +29,7 @@ from urllib3.exceptions import HTTPError
 from flute_server import egress
 from flute_server.domain.message import Address, Attachment, Handoff, Message
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
+from flute_server.providers.advice import advice
 from flute_server.providers.base import NEVER, CredentialCheck, CredentialError, Field, Network, Provider
 from flute_server.providers.failures import Fault, Rule, judge
 from flute_server.providers.redaction import clip, redactor
@@ -185,7 +186,7 @@ class HttpProvider(Provider):
         """
         answer = self._call(self.empty_send())
         if isinstance(answer, Reply):
-            return CredentialCheck(ok=False, text=answer.text)
+            return CredentialCheck(ok=False, text=answer.text, advice=advice(answer.kind))
         reply = self.read(answer, NOBODY).reply
         if (
             answer.status in COMPLAINS_OF_CONTENT
@@ -193,7 +194,8 @@ class HttpProvider(Provider):
             and reply.kind not in UNUSABLE
         ):
             return CredentialCheck(ok=True, text=f"{self.name} accepts these credentials")
-        return CredentialCheck(ok=False, text=f"{self.name} answers {answer.status}: {reply.text}")
+        text = f"{self.name} answers {answer.status}: {reply.text}"
+        return CredentialCheck(ok=False, text=text, advice=advice(reply.kind))
 
     def ask(self, path: str, query: Mapping[str, str]) -> HttpAnswer | Reply:
         """A GET; a Reply when there is no answer to read."""

@@ -51,6 +51,7 @@ class Mailgun(HttpProvider):
 
     slug = "mailgun"
     name = "Mailgun"
+    about = "Sinch's sending service, over HTTP, with a domain set up there; in the US or the EU."
     default_base_url = "https://api.mailgun.net/v3"
     fields = (
         Field("api_key", "API key", secret=True, help="The account's key or a sending key of the domain."),

@@ -39,9 +39,15 @@ class Postmark(HttpProvider):
 
     slug = "postmark"
     name = "Postmark"
+    about = "Transactional mail over HTTP, with message streams that keep bulk mail apart."
     default_base_url = "https://api.postmarkapp.com"
     fields = (
-        Field("server_token", "Server API token", secret=True),
+        Field(
+            "server_token",
+            "Server API token",
+            secret=True,
+            help="In Postmark, under the server > API Tokens.",
+        ),
         Field(
             "message_stream",
             "Message stream",

@@ -38,6 +38,7 @@ class SendGrid(HttpProvider):
 
     slug = "sendgrid"
     name = "SendGrid"
+    about = "Twilio's service for transactional and marketing mail, over HTTP."
     default_base_url = "https://api.sendgrid.com/v3"
     fields = (
         Field("api_key", "API key", secret=True, help="Needs the right Mail Send; begins with SG."),

@@ -13,6 +13,7 @@ class Simulator(Provider):
 
     slug = "simulator"
     name = "Simulator (delivers to nobody)"
+    about = "Delivers to nobody, to try things out."
     fields = ()
     capabilities = Capabilities(
         max_bytes=50 * 1024 * 1024,

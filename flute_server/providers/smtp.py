@@ -14,6 +14,7 @@ from flute_server.domain.message import Handoff
 from flute_server.domain.outcome import ErrorKind, Reply, SendResult
 from flute_server.providers import mime
 from flute_server.providers.addressing import ascii_email
+from flute_server.providers.advice import advice
 from flute_server.providers.base import (
     CredentialCheck,
     CredentialError,
@@ -100,6 +101,7 @@ class Smtp(Provider):
 
     slug = "smtp"
     name = "SMTP"
+    about = "Any mail server that takes mail by SMTP: your own, Amazon SES, or another service."
     fields = (
         Field("host", "Server"),
         Field("port", "Port", required=False, default="587", help="587 with starttls, 465 with tls."),
@@ -190,7 +192,9 @@ class Smtp(Provider):
         try:
             session.open()
         except (Refused, Broken) as error:
-            return CredentialCheck(ok=False, text=clip(self._redact(str(error))))
+            kind = ErrorKind.AUTH if isinstance(error, Refused) else ErrorKind.UNREACHABLE
+            text = clip(self._redact(str(error)))
+            return CredentialCheck(ok=False, text=text, advice=advice(kind))
         session.close()
         return CredentialCheck(ok=True, text=f"{self._server.host} accepts these credentials")
 

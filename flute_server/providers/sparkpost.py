@@ -38,6 +38,7 @@ class SparkPost(HttpProvider):
 
     slug = "sparkpost"
     name = "SparkPost"
+    about = "Bird's sending service for large volumes, over HTTP; in the US or the EU."
     default_base_url = "https://api.sparkpost.com/api/v1"
     fields = (
         Field(

@@ -10,6 +10,7 @@ from flute.v1.drill_service_pb2_grpc import DrillServiceServicer
 from google.protobuf.duration_pb2 import Duration
 
 from flute_server.admin.find import find
+from flute_server.domain.route import Use
 from flute_server.models import Drill
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.principal import author, require_account
@@ -32,6 +33,12 @@ class DrillServicer(DrillServiceServicer):
             author=author(),
         )
         return _told(row)
+
+    def PreviewDrill(
+        self, request: pb.PreviewDrillRequest, context: grpc.ServicerContext
+    ) -> pb.PreviewDrillResponse:
+        obstacle, effects = drills.preview(request.provider_account_id, request.environment_id)
+        return pb.PreviewDrillResponse(obstacle=obstacle, effects=map(_effect, effects))
 
     def GetDrill(self, request: pb.GetDrillRequest, context: grpc.ServicerContext) -> pb.Drill:
         return _told(find(Drill, request.id))
@@ -72,6 +79,19 @@ def _drill(row: Drill, name: str, now: datetime) -> pb.Drill:
         create_time=timestamp(row.create_time),
         end_time=timestamp(row.end_time),
         running=row.end_time > now,
+    )
+
+
+def _effect(effect: drills.Effect) -> pb.DrillEffect:
+    stand_ins = (
+        pb.DrillStandIn(provider_account=item.candidate.name, ready=item.use is Use.YES, reason=item.reason)
+        for item in effect.others
+    )
+    return pb.DrillEffect(
+        environment_id=str(effect.environment_id),
+        environment=effect.environment,
+        stand_ins=stand_ins,
+        stranded=effect.stranded,
     )
 
 

@@ -11,6 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from flute_server.admin import provider_accounts
 from flute_server.admin.find import find
+from flute_server.admin.provider_accounts import Use
 from flute_server.config import Config
 from flute_server.models import ProviderAccount, db
 from flute_server.providers.base import Field, Provider
@@ -59,9 +60,7 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
         rows, token = provider_accounts.list_page(
             require_account(request.account_id), request.page_size, request.page_token
         )
-        return pb.ListProviderAccountsResponse(
-            provider_accounts=map(self._shown, rows), next_page_token=token
-        )
+        return pb.ListProviderAccountsResponse(provider_accounts=self._all_shown(rows), next_page_token=token)
 
     def UpdateProviderAccount(
         self, request: pb.UpdateProviderAccountRequest, context: grpc.ServicerContext
@@ -85,7 +84,7 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
         if check.ok:
             health.reset(find(ProviderAccount, request.id).id)
             db.session.commit()
-        return pb.VerifyProviderAccountResponse(ok=check.ok, text=check.text)
+        return pb.VerifyProviderAccountResponse(ok=check.ok, text=check.text, advice=check.advice)
 
     def ResetProviderAccount(
         self, request: pb.ResetProviderAccountRequest, context: grpc.ServicerContext
@@ -115,13 +114,23 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
         return self._shown(row)
 
     def _shown(self, row: ProviderAccount) -> pb.ProviderAccount:
+        return self._all_shown([row])[0]
+
+    def _all_shown(self, rows: list[ProviderAccount]) -> list[pb.ProviderAccount]:
+        used = provider_accounts.environments(row.id for row in rows)
+        return [self._told(row, used.get(row.id, [])) for row in rows]
+
+    def _told(self, row: ProviderAccount, used: list[Use]) -> pb.ProviderAccount:
+        credentials = provider_accounts.known_credentials(self._config, row)
         kind = PROVIDERS[row.provider]
         shown = pb.ProviderAccount(
             id=str(row.id),
             account_id=str(row.account_id),
             provider=row.provider,
             name=row.name,
-            credentials=provider_accounts.shown_credentials(self._config, row),
+            credentials=credentials.shown,
+            known_secrets=credentials.secrets,
+            environments=map(_environment, used),
             create_time=timestamp(row.create_time),
             breaker_state=pb.BREAKER_STATE_CLOSED,
             webhook_path=f"/v1/webhooks/{row.provider}/{row.id}" if kind.webhooks else "",
@@ -142,6 +151,10 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
         return shown
 
 
+def _environment(use: Use) -> pb.ProviderAccountEnvironment:
+    return pb.ProviderAccountEnvironment(id=str(use.id), name=use.name, route_disabled=use.route_disabled)
+
+
 def _provider(kind: type[Provider]) -> pb.Provider:
     return pb.Provider(
         slug=kind.slug,
@@ -149,6 +162,7 @@ def _provider(kind: type[Provider]) -> pb.Provider:
         fields=map(_field, kind.fields),
         max_bytes=kind.capabilities.max_bytes,
         max_recipients=kind.capabilities.max_recipients,
+        about=kind.about,
         capabilities=(
             pb.ProviderCapability(name=trait.name, supported=trait.supported, text=trait.text)
             for trait in portrait(kind)
@@ -165,4 +179,5 @@ def _field(field: Field) -> pb.ProviderField:
         default_value=field.default,
         help=field.help,
         choices=field.choices,
+        webhook=field.webhook,
     )

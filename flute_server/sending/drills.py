@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -61,6 +62,33 @@ def create(
     note(account.account_id, author, "drill.create", account.name, words)
     db.session.commit()
     return drill
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a drill would do to the mail of one environment. others: its other routes, in order."""
+
+    environment_id: uuid.UUID
+    environment: str
+    others: tuple[Judged, ...]
+
+    @property
+    def stranded(self) -> bool:
+        """Nobody could take over."""
+        return all(item.use is not Use.YES for item in self.others)
+
+
+def preview(provider_account_id: str, environment_id: str) -> tuple[str, list[Effect]]:
+    """Why no drill can begin, if so, and what one would do. Raises NotFound."""
+    account = find(ProviderAccount, provider_account_id)
+    environment = find(Environment, environment_id) if environment_id else None
+    moment = now()
+    try:
+        _check_alone(account, moment)
+        users = _users(account, environment)
+    except FailedPrecondition as refused:
+        return str(refused), []
+    return "", list(_effects(account, users, moment))
 
 
 def end(id_: str, author: Author) -> Drill:
@@ -139,11 +167,19 @@ def _users(account: ProviderAccount, environment: Environment | None) -> dict[uu
 
 def _stranded(account: ProviderAccount, users: dict[uuid.UUID, str], now: datetime) -> Iterator[str]:
     """In words, the environments whose mail nobody could take over."""
-    for id_, routing in of_environments(users).items():
-        others = [_judged(route, now) for route in routing.routes if route.account_id != account.id]
-        if all(item.use is not Use.YES for item in others):
-            why = ", ".join(f"{item.candidate.name}: {item.reason}" for item in others)
-            yield f"nobody could take over the mail of {users[id_]} ({why or 'it has no other route'})"
+    for effect in _effects(account, users, now):
+        if effect.stranded:
+            why = ", ".join(f"{item.candidate.name}: {item.reason}" for item in effect.others)
+            why = why or "it has no other route"
+            yield f"nobody could take over the mail of {effect.environment} ({why})"
+
+
+def _effects(account: ProviderAccount, users: dict[uuid.UUID, str], now: datetime) -> Iterator[Effect]:
+    routings = of_environments(users)
+    for id_, name in users.items():
+        routes = sorted(routings[id_].routes, key=lambda route: route.position)
+        others = [_judged(route, now) for route in routes if route.account_id != account.id]
+        yield Effect(id_, name, tuple(others))
 
 
 def _judged(route: RouteNow, now: datetime) -> Judged:

@@ -29,6 +29,7 @@ def test_bad_credentials_are_told_without_repeating_them(slug: str, sandbox: San
     reply = wrong.send(handoff(SIMPLE)).reply
 
     assert not checked.ok
+    assert checked.advice.startswith("Copy the credentials anew")
     assert reply.kind is ErrorKind.AUTH
     assert "wr0ng" not in checked.text + reply.text
     wrong.close()
@@ -37,7 +38,9 @@ def test_bad_credentials_are_told_without_repeating_them(slug: str, sandbox: San
 def test_an_unreachable_provider_fails_the_check(provider: Provider, sandbox: Sandbox) -> None:
     sandbox.set_mode(provider.slug, "down")
 
-    assert not provider.check().ok
+    checked = provider.check()
+    assert not checked.ok
+    assert checked.advice.startswith("Check the address")
 
 
 def test_secrets_show_nowhere(provider: Provider, sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import event, select
 from flute_server.admin.audit import Author
 from flute_server.domain.drill import Drill as Lot
 from flute_server.domain.outcome import ErrorKind
+from flute_server.domain.route import Use
 from flute_server.domain.state import State
 from flute_server.errors import FailedPrecondition, InvalidArgument
 from flute_server.local.embedded import Services
@@ -403,3 +404,31 @@ def test_drills_are_listed_newest_first(world: World):
         assert [row.id for row in rows] == ids[:1]
         assert drills.names(rows) == {world.place.accounts[0]: "p0"}
         assert db.session.scalars(select(Drill.id).where(Drill.id == ids[0])).one()
+
+
+def previewed(world: World) -> tuple[str, list[tuple[str, bool, list[tuple[str, bool, str]]]]]:
+    with world.app.app_context():
+        obstacle, effects = drills.preview(str(world.place.accounts[0]), "")
+    told = [
+        (
+            effect.environment,
+            effect.stranded,
+            [(item.candidate.name, item.use is Use.YES, item.reason) for item in effect.others],
+        )
+        for effect in effects
+    ]
+    return obstacle, told
+
+
+def test_a_preview_says_whose_mail_would_go_where(world: World):
+    assert previewed(world) == ("", [("Test", False, [("p1", True, "healthy"), ("p2", True, "healthy")])])
+    for account in world.place.accounts[1:]:
+        world._do("UPDATE provider_account SET pause_time = now() WHERE id = :id", id=account)
+    paused = "paused by a person"
+    assert previewed(world) == ("", [("Test", True, [("p1", False, paused), ("p2", False, paused)])])
+    with pytest.raises(FailedPrecondition, match="p1: paused by a person"):
+        start(world)
+    start(world, force=True)
+    obstacle, told = previewed(world)
+    assert "a drill of p0 runs until" in obstacle
+    assert told == []

@@ -24,6 +24,7 @@ def test_each_tells_the_same_things_in_the_same_order(kind: type[Provider]):
     assert told["tags"].supported == (kind.capabilities.max_tags > 0)
     assert told["look_up"].supported == (kind.look_up is not Provider.look_up)
     assert all(trait.text for trait in told.values())
+    assert kind.about.endswith(".")
 
 
 def test_postmark_in_words():

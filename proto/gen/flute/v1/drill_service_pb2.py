@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/drill_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x02\n\x05\x44rill\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x1b\n\x13provider_account_id\x18\x03 \x01(\t\x12\x18\n\x10provider_account\x18\x04 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x05 \x01(\t\x12\r\n\x05share\x18\x06 \x01(\x05\x12+\n\x08\x64uration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07running\x18\n \x01(\x08\x12%\n\x06report\x18\x0b \x01(\x0b\x32\x15.flute.v1.DrillReport\"]\n\x10\x44rillDestination\x12\x1b\n\x13provider_account_id\x18\x01 \x01(\t\x12\x18\n\x10provider_account\x18\x02 \x01(\t\x12\x12\n\nrecipients\x18\x03 \x01(\x03\"\xe1\x02\n\x0b\x44rillReport\x12\x12\n\nrecipients\x18\x01 \x01(\x03\x12\r\n\x05moved\x18\x02 \x01(\x03\x12\x10\n\x08returned\x18\x03 \x01(\x03\x12\x0f\n\x07waiting\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\x06 \x01(\x03\x12\x0f\n\x07\x62ounced\x18\x07 \x01(\x03\x12\x12\n\nduplicates\x18\x08 \x01(\x03\x12\x30\n\x0c\x64\x65stinations\x18\t \x03(\x0b\x32\x1a.flute.v1.DrillDestination\x12\x30\n\rmoved_latency\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rusual_latency\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\radded_latency\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\"\x94\x01\n\x12\x43reateDrillRequest\x12\x1b\n\x13provider_account_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05share\x18\x04 \x01(\x05\x12\r\n\x05\x66orce\x18\x05 \x01(\x08\"\x1d\n\x0fGetDrillRequest\x12\n\n\x02id\x18\x01 \x01(\t\"k\n\x11ListDrillsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x1b\n\x13provider_account_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"N\n\x12ListDrillsResponse\x12\x1f\n\x06\x64rills\x18\x01 \x03(\x0b\x32\x0f.flute.v1.Drill\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1d\n\x0f\x45ndDrillRequest\x12\n\n\x02id\x18\x01 \x01(\t2\x9d\x02\n\x0c\x44rillService\x12\x42\n\x0b\x43reateDrill\x12\x1c.flute.v1.CreateDrillRequest\x1a\x0f.flute.v1.Drill\"\x04\xb0\xbb\x18\x03\x12<\n\x08GetDrill\x12\x19.flute.v1.GetDrillRequest\x1a\x0f.flute.v1.Drill\"\x04\xb0\xbb\x18\x01\x12M\n\nListDrills\x12\x1b.flute.v1.ListDrillsRequest\x1a\x1c.flute.v1.ListDrillsResponse\"\x04\xb0\xbb\x18\x01\x12<\n\x08\x45ndDrill\x12\x19.flute.v1.EndDrillRequest\x1a\x0f.flute.v1.Drill\"\x04\xb0\xbb\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66lute/v1/drill_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x02\n\x05\x44rill\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x1b\n\x13provider_account_id\x18\x03 \x01(\t\x12\x18\n\x10provider_account\x18\x04 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x05 \x01(\t\x12\r\n\x05share\x18\x06 \x01(\x05\x12+\n\x08\x64uration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07running\x18\n \x01(\x08\x12%\n\x06report\x18\x0b \x01(\x0b\x32\x15.flute.v1.DrillReport\"]\n\x10\x44rillDestination\x12\x1b\n\x13provider_account_id\x18\x01 \x01(\t\x12\x18\n\x10provider_account\x18\x02 \x01(\t\x12\x12\n\nrecipients\x18\x03 \x01(\x03\"\xe1\x02\n\x0b\x44rillReport\x12\x12\n\nrecipients\x18\x01 \x01(\x03\x12\r\n\x05moved\x18\x02 \x01(\x03\x12\x10\n\x08returned\x18\x03 \x01(\x03\x12\x0f\n\x07waiting\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\x06 \x01(\x03\x12\x0f\n\x07\x62ounced\x18\x07 \x01(\x03\x12\x12\n\nduplicates\x18\x08 \x01(\x03\x12\x30\n\x0c\x64\x65stinations\x18\t \x03(\x0b\x32\x1a.flute.v1.DrillDestination\x12\x30\n\rmoved_latency\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rusual_latency\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\radded_latency\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\"\x94\x01\n\x12\x43reateDrillRequest\x12\x1b\n\x13provider_account_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05share\x18\x04 \x01(\x05\x12\r\n\x05\x66orce\x18\x05 \x01(\x08\"J\n\x13PreviewDrillRequest\x12\x1b\n\x13provider_account_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\"P\n\x14PreviewDrillResponse\x12\x10\n\x08obstacle\x18\x01 \x01(\t\x12&\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\x0b\x32\x15.flute.v1.DrillEffect\"w\n\x0b\x44rillEffect\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12)\n\tstand_ins\x18\x03 \x03(\x0b\x32\x16.flute.v1.DrillStandIn\x12\x10\n\x08stranded\x18\x04 \x01(\x08\"G\n\x0c\x44rillStandIn\x12\x18\n\x10provider_account\x18\x01 \x01(\t\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x1d\n\x0fGetDrillRequest\x12\n\n\x02id\x18\x01 \x01(\t\"k\n\x11ListDrillsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x1b\n\x13provider_account_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"N\n\x12ListDrillsResponse\x12\x1f\n\x06\x64rills\x18\x01 \x03(\x0b\x32\x0f.flute.v1.Drill\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1d\n\x0f\x45ndDrillRequest\x12\n\n\x02id\x18\x01 \x01(\t2\xf2\x02\n\x0c\x44rillService\x12\x42\n\x0b\x43reateDrill\x12\x1c.flute.v1.CreateDrillRequest\x1a\x0f.flute.v1.Drill\"\x04\xb0\xbb\x18\x03\x12S\n\x0cPreviewDrill\x12\x1d.flute.v1.PreviewDrillRequest\x1a\x1e.flute.v1.PreviewDrillResponse\"\x04\xb0\xbb\x18\x01\x12<\n\x08GetDrill\x12\x19.flute.v1.GetDrillRequest\x1a\x0f.flute.v1.Drill\"\x04\xb0\xbb\x18\x01\x12M\n\nListDrills\x12\x1b.flute.v1.ListDrillsRequest\x1a\x1c.flute.v1.ListDrillsResponse\"\x04\xb0\xbb\x18\x01\x12<\n\x08\x45ndDrill\x12\x19.flute.v1.EndDrillRequest\x1a\x0f.flute.v1.Drill\"\x04\xb0\xbb\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DRILLSERVICE'].methods_by_name['CreateDrill']._loaded_options = None
   _globals['_DRILLSERVICE'].methods_by_name['CreateDrill']._serialized_options = b'\260\273\030\003'
+  _globals['_DRILLSERVICE'].methods_by_name['PreviewDrill']._loaded_options = None
+  _globals['_DRILLSERVICE'].methods_by_name['PreviewDrill']._serialized_options = b'\260\273\030\001'
   _globals['_DRILLSERVICE'].methods_by_name['GetDrill']._loaded_options = None
   _globals['_DRILLSERVICE'].methods_by_name['GetDrill']._serialized_options = b'\260\273\030\001'
   _globals['_DRILLSERVICE'].methods_by_name['ListDrills']._loaded_options = None
@@ -50,14 +52,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DRILLREPORT']._serialized_end=916
   _globals['_CREATEDRILLREQUEST']._serialized_start=919
   _globals['_CREATEDRILLREQUEST']._serialized_end=1067
-  _globals['_GETDRILLREQUEST']._serialized_start=1069
-  _globals['_GETDRILLREQUEST']._serialized_end=1098
-  _globals['_LISTDRILLSREQUEST']._serialized_start=1100
-  _globals['_LISTDRILLSREQUEST']._serialized_end=1207
-  _globals['_LISTDRILLSRESPONSE']._serialized_start=1209
-  _globals['_LISTDRILLSRESPONSE']._serialized_end=1287
-  _globals['_ENDDRILLREQUEST']._serialized_start=1289
-  _globals['_ENDDRILLREQUEST']._serialized_end=1318
-  _globals['_DRILLSERVICE']._serialized_start=1321
-  _globals['_DRILLSERVICE']._serialized_end=1606
+  _globals['_PREVIEWDRILLREQUEST']._serialized_start=1069
+  _globals['_PREVIEWDRILLREQUEST']._serialized_end=1143
+  _globals['_PREVIEWDRILLRESPONSE']._serialized_start=1145
+  _globals['_PREVIEWDRILLRESPONSE']._serialized_end=1225
+  _globals['_DRILLEFFECT']._serialized_start=1227
+  _globals['_DRILLEFFECT']._serialized_end=1346
+  _globals['_DRILLSTANDIN']._serialized_start=1348
+  _globals['_DRILLSTANDIN']._serialized_end=1419
+  _globals['_GETDRILLREQUEST']._serialized_start=1421
+  _globals['_GETDRILLREQUEST']._serialized_end=1450
+  _globals['_LISTDRILLSREQUEST']._serialized_start=1452
+  _globals['_LISTDRILLSREQUEST']._serialized_end=1559
+  _globals['_LISTDRILLSRESPONSE']._serialized_start=1561
+  _globals['_LISTDRILLSRESPONSE']._serialized_end=1639
+  _globals['_ENDDRILLREQUEST']._serialized_start=1641
+  _globals['_ENDDRILLREQUEST']._serialized_end=1670
+  _globals['_DRILLSERVICE']._serialized_start=1673
+  _globals['_DRILLSERVICE']._serialized_end=2043
 # @@protoc_insertion_point(module_scope)

@@ -241,6 +241,126 @@ class CreateDrillRequest(_message.Message):
 Global___CreateDrillRequest: _TypeAlias = CreateDrillRequest  # noqa: Y015
 
 @_typing.final
+class PreviewDrillRequest(_message.Message):
+    """Request of PreviewDrill."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    provider_account_id: _builtins.str
+    """The provider account to pass over."""
+    environment_id: _builtins.str
+    """Only for mail of this environment; empty for all that use the provider account."""
+    def __init__(
+        self,
+        *,
+        provider_account_id: _builtins.str = ...,
+        environment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "provider_account_id", b"provider_account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewDrillRequest: _TypeAlias = PreviewDrillRequest  # noqa: Y015
+
+@_typing.final
+class PreviewDrillResponse(_message.Message):
+    """Response of PreviewDrill; not paged, there are as many as environments use the provider account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBSTACLE_FIELD_NUMBER: _builtins.int
+    EFFECTS_FIELD_NUMBER: _builtins.int
+    obstacle: _builtins.str
+    """Why no drill can begin, for example while another runs; empty where one can."""
+    @_builtins.property
+    def effects(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrillEffect]:
+        """The environments whose mail would pass the provider account over, by name."""
+
+    def __init__(
+        self,
+        *,
+        obstacle: _builtins.str = ...,
+        effects: _abc.Iterable[Global___DrillEffect] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effects", b"effects", "obstacle", b"obstacle"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewDrillResponse: _TypeAlias = PreviewDrillResponse  # noqa: Y015
+
+@_typing.final
+class DrillEffect(_message.Message):
+    """What a drill would do to the mail of one environment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    STAND_INS_FIELD_NUMBER: _builtins.int
+    STRANDED_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    """The environment."""
+    environment: _builtins.str
+    """Its name."""
+    stranded: _builtins.bool
+    """Nobody could take over: the mail would wait until the drill ends."""
+    @_builtins.property
+    def stand_ins(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrillStandIn]:
+        """Its other routes in order. Mail goes to the first that is ready."""
+
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+        environment: _builtins.str = ...,
+        stand_ins: _abc.Iterable[Global___DrillStandIn] | None = ...,
+        stranded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "environment_id", b"environment_id", "stand_ins", b"stand_ins", "stranded", b"stranded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrillEffect: _TypeAlias = DrillEffect  # noqa: Y015
+
+@_typing.final
+class DrillStandIn(_message.Message):
+    """A route that could take over mail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    READY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    provider_account: _builtins.str
+    """The provider account's name."""
+    ready: _builtins.bool
+    """It could take any mail now."""
+    reason: _builtins.str
+    """Why, or why not."""
+    def __init__(
+        self,
+        *,
+        provider_account: _builtins.str = ...,
+        ready: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider_account", b"provider_account", "ready", b"ready", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrillStandIn: _TypeAlias = DrillStandIn  # noqa: Y015
+
+@_typing.final
 class GetDrillRequest(_message.Message):
     """Request of GetDrill."""
 

@@ -41,6 +41,11 @@ class DrillServiceStub:
                 request_serializer=flute_dot_v1_dot_drill__service__pb2.CreateDrillRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_drill__service__pb2.Drill.FromString,
                 _registered_method=True)
+        self.PreviewDrill = channel.unary_unary(
+                '/flute.v1.DrillService/PreviewDrill',
+                request_serializer=flute_dot_v1_dot_drill__service__pb2.PreviewDrillRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_drill__service__pb2.PreviewDrillResponse.FromString,
+                _registered_method=True)
         self.GetDrill = channel.unary_unary(
                 '/flute.v1.DrillService/GetDrill',
                 request_serializer=flute_dot_v1_dot_drill__service__pb2.GetDrillRequest.SerializeToString,
@@ -66,6 +71,13 @@ class DrillServiceServicer:
     def CreateDrill(self, request, context):
         """Begins a drill at once. It ends by itself, whatever else happens. Refused while another runs for the same
         provider account, and where nobody could take over the mail, unless forced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewDrill(self, request, context):
+        """What a drill would do if it began now: whose mail would go where. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,6 +111,11 @@ def add_DrillServiceServicer_to_server(servicer, server):
                     servicer.CreateDrill,
                     request_deserializer=flute_dot_v1_dot_drill__service__pb2.CreateDrillRequest.FromString,
                     response_serializer=flute_dot_v1_dot_drill__service__pb2.Drill.SerializeToString,
+            ),
+            'PreviewDrill': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewDrill,
+                    request_deserializer=flute_dot_v1_dot_drill__service__pb2.PreviewDrillRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_drill__service__pb2.PreviewDrillResponse.SerializeToString,
             ),
             'GetDrill': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDrill,
@@ -145,6 +162,33 @@ class DrillService:
             '/flute.v1.DrillService/CreateDrill',
             flute_dot_v1_dot_drill__service__pb2.CreateDrillRequest.SerializeToString,
             flute_dot_v1_dot_drill__service__pb2.Drill.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewDrill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.DrillService/PreviewDrill',
+            flute_dot_v1_dot_drill__service__pb2.PreviewDrillRequest.SerializeToString,
+            flute_dot_v1_dot_drill__service__pb2.PreviewDrillResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class DrillServiceStub:
     """Begins a drill at once. It ends by itself, whatever else happens. Refused while another runs for the same
     provider account, and where nobody could take over the mail, unless forced.
     """
+    PreviewDrill: _grpc.UnaryUnaryMultiCallable[_drill_service_pb2.PreviewDrillRequest, _drill_service_pb2.PreviewDrillResponse]
+    """What a drill would do if it began now: whose mail would go where. Changes nothing."""
     GetDrill: _grpc.UnaryUnaryMultiCallable[_drill_service_pb2.GetDrillRequest, _drill_service_pb2.Drill]
     """One drill with its report as of now."""
     ListDrills: _grpc.UnaryUnaryMultiCallable[_drill_service_pb2.ListDrillsRequest, _drill_service_pb2.ListDrillsResponse]
@@ -57,6 +59,8 @@ class DrillServiceAsyncStub(DrillServiceStub):
     """Begins a drill at once. It ends by itself, whatever else happens. Refused while another runs for the same
     provider account, and where nobody could take over the mail, unless forced.
     """
+    PreviewDrill: _aio.UnaryUnaryMultiCallable[_drill_service_pb2.PreviewDrillRequest, _drill_service_pb2.PreviewDrillResponse]  # type: ignore[assignment]
+    """What a drill would do if it began now: whose mail would go where. Changes nothing."""
     GetDrill: _aio.UnaryUnaryMultiCallable[_drill_service_pb2.GetDrillRequest, _drill_service_pb2.Drill]  # type: ignore[assignment]
     """One drill with its report as of now."""
     ListDrills: _aio.UnaryUnaryMultiCallable[_drill_service_pb2.ListDrillsRequest, _drill_service_pb2.ListDrillsResponse]  # type: ignore[assignment]
@@ -78,6 +82,14 @@ class DrillServiceServicer(metaclass=_abc_1.ABCMeta):
         """Begins a drill at once. It ends by itself, whatever else happens. Refused while another runs for the same
         provider account, and where nobody could take over the mail, unless forced.
         """
+
+    @_abc_1.abstractmethod
+    def PreviewDrill(
+        self,
+        request: _drill_service_pb2.PreviewDrillRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_drill_service_pb2.PreviewDrillResponse, _abc.Awaitable[_drill_service_pb2.PreviewDrillResponse]]:
+        """What a drill would do if it began now: whose mail would go where. Changes nothing."""
 
     @_abc_1.abstractmethod
     def GetDrill(

@@ -62,6 +62,7 @@ class ProviderField(_message.Message):
     DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
     HELP_FIELD_NUMBER: _builtins.int
     CHOICES_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The key in ProviderAccount.credentials."""
     label: _builtins.str
@@ -74,6 +75,8 @@ class ProviderField(_message.Message):
     """Taken when not given."""
     help: _builtins.str
     """Where to find it."""
+    webhook: _builtins.bool
+    """Only proves that events come from the provider: belongs to the set-up of its webhook, not to connecting it."""
     @_builtins.property
     def choices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """If not empty, the only values there are."""
@@ -88,10 +91,11 @@ class ProviderField(_message.Message):
         default_value: _builtins.str = ...,
         help: _builtins.str = ...,
         choices: _abc.Iterable[_builtins.str] | None = ...,
+        webhook: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "default_value", b"default_value", "help", b"help", "label", b"label", "name", b"name", "required", b"required", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "default_value", b"default_value", "help", b"help", "label", b"label", "name", b"name", "required", b"required", "secret", b"secret", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -109,6 +113,7 @@ class Provider(_message.Message):
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     MAX_RECIPIENTS_FIELD_NUMBER: _builtins.int
     CAPABILITIES_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
     slug: _builtins.str
     """For example postmark."""
     name: _builtins.str
@@ -117,6 +122,8 @@ class Provider(_message.Message):
     """The largest encoded message it takes."""
     max_recipients: _builtins.int
     """The most recipients it takes in one call."""
+    about: _builtins.str
+    """What it is, in one sentence, for those who choose."""
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderField]:
         """What connecting it takes."""
@@ -134,10 +141,11 @@ class Provider(_message.Message):
         max_bytes: _builtins.int = ...,
         max_recipients: _builtins.int = ...,
         capabilities: _abc.Iterable[Global___ProviderCapability] | None = ...,
+        about: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "fields", b"fields", "max_bytes", b"max_bytes", "max_recipients", b"max_recipients", "name", b"name", "slug", b"slug"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "capabilities", b"capabilities", "fields", b"fields", "max_bytes", b"max_bytes", "max_recipients", b"max_recipients", "name", b"name", "slug", b"slug"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,6 +218,36 @@ class DomainHealth(_message.Message):
 Global___DomainHealth: _TypeAlias = DomainHealth  # noqa: Y015
 
 @_typing.final
+class ProviderAccountEnvironment(_message.Message):
+    """An environment that a provider account sends for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ROUTE_DISABLED_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    name: _builtins.str
+    """What people call it."""
+    route_disabled: _builtins.bool
+    """Its route to the provider account is passed over."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        route_disabled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "route_disabled", b"route_disabled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderAccountEnvironment: _TypeAlias = ProviderAccountEnvironment  # noqa: Y015
+
+@_typing.final
 class ProviderAccount(_message.Message):
     """One set of credentials at one provider."""
 
@@ -251,6 +289,8 @@ class ProviderAccount(_message.Message):
     PAUSE_TIME_FIELD_NUMBER: _builtins.int
     LAST_EVENT_TIME_FIELD_NUMBER: _builtins.int
     LAST_REJECTED_EVENT_FIELD_NUMBER: _builtins.int
+    ENVIRONMENTS_FIELD_NUMBER: _builtins.int
+    KNOWN_SECRETS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     account_id: _builtins.str
@@ -299,6 +339,14 @@ class ProviderAccount(_message.Message):
     def last_rejected_event(self) -> Global___RejectedEvent:
         """The last call to its webhook that was refused; to the minute, absent when there was none."""
 
+    @_builtins.property
+    def environments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderAccountEnvironment]:
+        """The environments that have a route to it, by name."""
+
+    @_builtins.property
+    def known_secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the secrets that are known; their values are never given back."""
+
     def __init__(
         self,
         *,
@@ -318,10 +366,12 @@ class ProviderAccount(_message.Message):
         pause_time: _timestamp_pb2.Timestamp | None = ...,
         last_event_time: _timestamp_pb2.Timestamp | None = ...,
         last_rejected_event: Global___RejectedEvent | None = ...,
+        environments: _abc.Iterable[Global___ProviderAccountEnvironment] | None = ...,
+        known_secrets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "pause_time", b"pause_time", "retry_time", b"retry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "create_time", b"create_time", "credentials", b"credentials", "domains", b"domains", "id", b"id", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "name", b"name", "pause_time", b"pause_time", "paused", b"paused", "provider", b"provider", "retry_time", b"retry_time", "webhook_help", b"webhook_help", "webhook_path", b"webhook_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "create_time", b"create_time", "credentials", b"credentials", "domains", b"domains", "environments", b"environments", "id", b"id", "known_secrets", b"known_secrets", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "name", b"name", "pause_time", b"pause_time", "paused", b"paused", "provider", b"provider", "retry_time", b"retry_time", "webhook_help", b"webhook_help", "webhook_path", b"webhook_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -576,19 +626,23 @@ class VerifyProviderAccountResponse(_message.Message):
 
     OK_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
     ok: _builtins.bool
     """The provider takes these credentials."""
     text: _builtins.str
-    """What it said, or what to do."""
+    """What it said, or why it could not be asked."""
+    advice: _builtins.str
+    """What to do about it, in sentences; empty if all is well."""
     def __init__(
         self,
         *,
         ok: _builtins.bool = ...,
         text: _builtins.str = ...,
+        advice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ok", b"ok", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "ok", b"ok", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -83,12 +83,17 @@
     return { hooks: { init: (graph) => graph.root.append(box), setCursor: move } };
   }
 
+  // A value between gaps has no line: it is shown as a point.
+  function alone(values) {
+    return values.flatMap((value, at) => (value != null && values[at - 1] == null && values[at + 1] == null ? [at] : []));
+  }
+
   function options(place, data) {
     const bars = data.kind !== "line";
     const series = data.series.map(({ name, tone }) => {
       const stroke = colour(tone.startsWith("tone-") ? `chart-${tone.slice(5)}` : `chart-${tone}`);
       const paths = bars ? uPlot.paths.bars({ size: [0.72, 28], radius: data.kind === "stacked" ? 0 : 0.15 }) : uPlot.paths.spline();
-      return { label: name, stroke, width: bars ? 0 : 1.75, fill: bars ? stroke : data.series.length === 1 ? faint(stroke) : undefined, points: { show: false }, paths };
+      return { label: name, stroke, width: bars ? 0 : 1.75, fill: bars ? stroke : data.series.length === 1 ? faint(stroke) : undefined, points: { show: !bars, size: 5, fill: stroke, filter: (graph, at) => alone(graph.data[at]) }, paths };
     });
     // The highest pile is drawn first, the lower ones over it.
     if (data.kind === "stacked") series.reverse();

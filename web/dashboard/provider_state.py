@@ -1,0 +1,103 @@
+"""How a provider account fares, in the words and tones of the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from flute.v1.provider_account_service_pb2 import (
+    BREAKER_STATE_CLOSED,
+    BREAKER_STATE_HALF_OPEN,
+    DomainHealth,
+    Provider,
+    ProviderAccount,
+    ProviderField,
+)
+
+from web.dashboard.show import plural
+from web.dashboard.words import sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A state. label: for its pill; tone: as in the kit; text: what it means and why."""
+
+    label: str
+    tone: str
+    text: str
+
+
+def health(account: ProviderAccount) -> Mark:
+    """Whether it gets mail now, and why not."""
+    if account.paused:
+        return Mark("Paused", "neutral", "Somebody has paused it: it gets no mail in any environment.")
+    mark = _breaker(account)
+    domains = _failing(account.domains)
+    if mark.tone != "good" or not domains:
+        return mark
+    where = ", ".join(domains[:3]) + (f" and {len(domains) - 3} more" if len(domains) > 3 else "")
+    text = f"Its mail does not get to {where}, and goes there through other providers."
+    return Mark(f"Failing at {plural(len(domains), 'domain')}", "warn", text)
+
+
+def domain_health(domain: DomainHealth) -> Mark:
+    """The same for one receiving domain."""
+    return _breaker(domain)
+
+
+def _failing(domains: Sequence[DomainHealth]) -> list[str]:
+    return [one.domain for one in domains if one.breaker_state != BREAKER_STATE_CLOSED]
+
+
+def _breaker(told: ProviderAccount | DomainHealth) -> Mark:
+    reason = sentence(told.breaker_reason)
+    if told.breaker_state == BREAKER_STATE_CLOSED:
+        if told.HasField("retry_time"):
+            return Mark("Slowed down", "warn", reason or "It asked to slow down.")
+        return Mark("Healthy", "good", "")
+    if told.breaker_state == BREAKER_STATE_HALF_OPEN:
+        return Mark("Recovering", "warn", f"One mail is finding out whether it works again. {reason}".strip())
+    return Mark("Failing", "bad", reason or "It is passed over.")
+
+
+def events(account: ProviderAccount, kind: Provider) -> Mark:
+    """Whether what it tells of its mail gets here."""
+    if missing := missing_secrets(account, kind):
+        return Mark(
+            "Not set up",
+            "warn",
+            f"Without the {missing[0].label[:1].lower()}{missing[0].label[1:]} nobody could tell its events "
+            "from forged ones, so none are taken in. Give it below.",
+        )
+    if _refused_last(account):
+        text = f"The last call was refused: {account.last_rejected_event.reason}"
+        return Mark("Refused", "bad", sentence(text))
+    if account.HasField("last_event_time"):
+        return Mark("Arriving", "good", "What it tells of its mail gets here.")
+    text = "Nothing has come yet. Follow the steps below, then send a mail through it."
+    return Mark("Waiting for the first", "neutral", text)
+
+
+def missing_secrets(account: ProviderAccount, kind: Provider) -> list[ProviderField]:
+    """What its webhook needs, and nobody has given yet."""
+    known = {name for name, value in account.credentials.items() if value} | set(account.known_secrets)
+    needed = [field for field in kind.fields if field.webhook and not field.default_value]
+    return [field for field in needed if field.name not in known]
+
+
+def _refused_last(account: ProviderAccount) -> bool:
+    if not account.HasField("last_rejected_event"):
+        return False
+    refused = account.last_rejected_event.time.ToMicroseconds()
+    return not account.HasField("last_event_time") or refused > account.last_event_time.ToMicroseconds()
+
+
+def steps(account: ProviderAccount, kind: Provider) -> Iterator[str]:
+    """How to set its webhook up, with what the fields are called on the page."""
+    labels: Mapping[str, str] = {field.name: field.label for field in kind.fields}
+    for step in account.webhook_help:
+        text = step
+        for name, label in labels.items():
+            quoted = f"\N{LEFT DOUBLE QUOTATION MARK}{label}\N{RIGHT DOUBLE QUOTATION MARK}"
+            text = text.replace(f"{name} of this account", f"{quoted} below").replace(name, quoted)
+        yield text
