@@ -27,7 +27,7 @@ from web.dashboard import dashboard, provider_state
 from web.dashboard.act import act
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
-from web.dashboard.pages.provider_accounts import after_change, answer_of, given, kinds, verified
+from web.dashboard.pages.provider_accounts import after_change, answer_of, given, kind_of, verified
 from web.dashboard.places import address_of
 from web.dashboard.render import page, say
 from web.dashboard.words import sentence
@@ -148,7 +148,7 @@ def account_of(id_: str) -> ProviderAccount:
 
 def _known(id_: str) -> tuple[ProviderAccount, Provider]:
     account = account_of(id_)
-    return account, kinds()[account.provider]
+    return account, kind_of(account)
 
 
 def account_page(template: str, account: ProviderAccount, tab: str, **values: Any) -> str:  # noqa: ANN401 (as page)
@@ -156,8 +156,8 @@ def account_page(template: str, account: ProviderAccount, tab: str, **values: An
     tabs = [
         (label, url_for(endpoint, id_=account.id), tab == slug) for slug, (label, endpoint) in _TABS.items()
     ]
-    values.setdefault("kind", None)
-    values["kind"] = values["kind"] or kinds()[account.provider]
+    if "kind" not in values:
+        values["kind"] = kind_of(account)
     return page(
         f"providers/{template}",
         nav="provider_accounts",

@@ -74,6 +74,11 @@ def kinds() -> dict[str, Provider]:
     return {kind.slug: kind for kind in ask(ListProvidersRequest(), ListProvidersResponse).providers}
 
 
+def kind_of(account: ProviderAccount) -> Provider:
+    """Its kind; one that the server does not know any more has a name and no fields."""
+    return kinds().get(account.provider) or Provider(slug=account.provider, name=account.provider)
+
+
 def given(form: Form, kind: Provider) -> dict[str, str]:
     """The credentials that were filled in."""
     return {field.name: form[field.name] for field in kind.fields if form[field.name]}

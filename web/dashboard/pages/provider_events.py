@@ -9,7 +9,7 @@ from flute.v1.provider_account_service_pb2 import ProviderAccount, UpdateProvide
 from web.dashboard import dashboard, provider_state
 from web.dashboard.form import Form
 from web.dashboard.pages.provider_account import account_of, account_page
-from web.dashboard.pages.provider_accounts import kinds
+from web.dashboard.pages.provider_accounts import kind_of
 from web.dashboard.places import base_url
 from web.dashboard.render import page, say
 
@@ -18,7 +18,7 @@ from web.dashboard.render import page, say
 def provider_account_events(id_: str) -> ResponseReturnValue:
     """Address, steps, what proves the events, and whether they arrive."""
     account = account_of(id_)
-    kind = kinds()[account.provider]
+    kind = kind_of(account)
     mark = provider_state.events(account, kind)
     if request.args.get("part") == "check":
         return page("providers/_check.html", account=account, mark=mark)
