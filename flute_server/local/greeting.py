@@ -9,7 +9,8 @@ from typing import Any
 
 def greeting(ready: Mapping[str, Any], data_dir: Path, seconds: float) -> str:
     """The text for a person; `ready` is the content of ready.json."""
-    lines = ["", f"Flute is ready ({seconds:.1f} s).", "", f"  API       {ready['web']}"]
+    lines = ["", f"Flute is ready ({seconds:.1f} s).", "", f"  dashboard {ready['web']}"]
+    lines.append(f"  API       {ready['web']}/v1   (reference: {ready['web']}/docs)")
     lines.append(f"  gRPC      {ready['grpc']}")
     if "sandbox" in ready:
         lines.append(f"  sandbox   {ready['sandbox']}   (GET /inbox shows what the providers got)")
@@ -48,6 +49,6 @@ def _try_it(ready: Mapping[str, Any]) -> list[str]:
 def _first_steps() -> list[str]:
     return [
         "",
-        "First steps, in another terminal: `flute account create`, `flute provider-account create`,",
-        "`flute environment create`, `flute route add`, `flute key create`; --help explains each.",
+        "Open the dashboard in a browser: the first who signs up runs this installation, and is led to a",
+        "first mail. The command line can do the same; `flute --help` tells how.",
     ]
