@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app
@@ -97,8 +98,16 @@ def list_page(account_id: str, size: int, token: str) -> tuple[list[Environment]
     return page(select(Environment).where(Environment.account_id == account.id), Environment, size, token)
 
 
-def warnings(environment: Environment) -> list[str]:
-    """What its routes cannot carry, or what keeps them from failing over."""
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """warnings: what keeps routes from failing over; differences: what some carry and others do not."""
+
+    warnings: list[str]
+    differences: list[str]
+
+
+def remarks(environment: Environment) -> Remarks:
+    """What is to be said of the routes in use."""
     query = (
         select(Route, ProviderAccount)
         .join(ProviderAccount, ProviderAccount.id == Route.provider_account_id)
@@ -112,7 +121,7 @@ def warnings(environment: Environment) -> list[str]:
         found.append("there is no route in use: mail is refused or waits until there is one")
     if len(rows) == 1:
         found.append("there is one route: nothing can take over when it fails")
-    return found + _unequal([(account.name, PROVIDERS[account.provider]) for _, account in rows])
+    return Remarks(found, _unequal([(account.name, PROVIDERS[account.provider]) for _, account in rows]))
 
 
 def _unequal(providers: list[tuple[str, type[Provider]]]) -> list[str]:

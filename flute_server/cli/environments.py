@@ -222,6 +222,8 @@ def _tell(what: str, row: pb.Environment, as_json: bool) -> None:
 
 def _warn(rows: Iterable[pb.Environment]) -> None:
     for row in rows:
+        for difference in row.differences:
+            click.echo(f"note: {printable(row.name)}: {printable(difference)}", err=True)
         for warning in row.warnings:
             mark = click.style("warning", fg="yellow")
             click.echo(f"{mark}: {printable(row.name)}: {printable(warning)}", err=True)

@@ -91,6 +91,7 @@ def _settings(given: pb.Environment, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _environment(row: Environment) -> pb.Environment:
+    remarks = environments.remarks(row)
     return pb.Environment(
         id=str(row.id),
         account_id=str(row.account_id),
@@ -102,7 +103,8 @@ def _environment(row: Environment) -> pb.Environment:
         give_up_after=Duration(seconds=row.give_up_after_s),
         create_time=timestamp(row.create_time),
         on_delay=pb.DelayPolicy.Value(f"DELAY_POLICY_{row.on_delay.upper()}"),
-        warnings=environments.warnings(row),
+        warnings=remarks.warnings,
+        differences=remarks.differences,
         rate_limit=rate_limit(row.rate_per_second, row.rate_burst),
         monthly_quota=row.monthly_quota or 0,
         one_click_unsubscribe=row.one_click_unsubscribe,

@@ -135,6 +135,7 @@ EXAMPLES: dict[str, Any] = {
     "Environment.name": "Transactional",
     "Environment.monthly_quota": 0,
     "Environment.warnings": [],
+    "Environment.differences": ["SMTP does not carry open and click tracking: such mail takes another route"],
     "Event.id": "evt_1207",
     "Event.text": "Postmark delivered it to the receiver: 250 2.0.0 OK",
     "Event.type": "delivered",

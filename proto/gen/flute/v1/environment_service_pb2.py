@@ -31,7 +31,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flute/v1/environment_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x14\x66lute/v1/limit.proto\x1a\'flute/v1/provider_account_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x04\n\x0b\x45nvironment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x18\n\x10\x61llow_subdomains\x18\x05 \x01(\x08\x12/\n\x0con_ambiguous\x18\x06 \x01(\x0e\x32\x19.flute.v1.AmbiguityPolicy\x12\x31\n\x0e\x61mbiguity_wait\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rgive_up_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x08on_delay\x18\n \x01(\x0e\x32\x15.flute.v1.DelayPolicy\x12\x10\n\x08warnings\x18\x0b \x03(\t\x12\'\n\nrate_limit\x18\x0c \x01(\x0b\x32\x13.flute.v1.RateLimit\x12\x15\n\rmonthly_quota\x18\r \x01(\x03\x12\x1d\n\x15one_click_unsubscribe\x18\x0e \x01(\x08\x12\x16\n\x0eretention_days\x18\x0f \x01(\x05\x12\x13\n\x0btrack_opens\x18\x10 \x01(\x08\x12\x14\n\x0ctrack_clicks\x18\x11 \x01(\x08\"F\n\x18\x43reateEnvironmentRequest\x12*\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x15.flute.v1.Environment\")\n\x15GetEnvironmentRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\"T\n\x17ListEnvironmentsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x91\x01\n\x18ListEnvironmentsResponse\x12+\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x15.flute.v1.Environment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12/\n\tsummaries\x18\x03 \x03(\x0b\x32\x1c.flute.v1.EnvironmentSummary\"g\n\x12\x45nvironmentSummary\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12&\n\x06routes\x18\x02 \x03(\x0b\x32\x16.flute.v1.RouteSummary\x12\x11\n\tkey_count\x18\x03 \x01(\x05\"\x8b\x01\n\x0cRouteSummary\x12\x18\n\x10provider_account\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12-\n\rbreaker_state\x18\x04 \x01(\x0e\x32\x16.flute.v1.BreakerState\x12\x0e\n\x06paused\x18\x05 \x01(\x08\"w\n\x18UpdateEnvironmentRequest\x12*\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x15.flute.v1.Environment\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"&\n\x18\x44\x65leteEnvironmentRequest\x12\n\n\x02id\x18\x01 \x01(\t*k\n\x0f\x41mbiguityPolicy\x12 \n\x1c\x41MBIGUITY_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41MBIGUITY_POLICY_RESEND\x10\x01\x12\x19\n\x15\x41MBIGUITY_POLICY_WAIT\x10\x02*[\n\x0b\x44\x65layPolicy\x12\x1c\n\x18\x44\x45LAY_POLICY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x45LAY_POLICY_WAIT\x10\x01\x12\x17\n\x13\x44\x45LAY_POLICY_RESEND\x10\x02\x32\xf3\x03\n\x12\x45nvironmentService\x12T\n\x11\x43reateEnvironment\x12\".flute.v1.CreateEnvironmentRequest\x1a\x15.flute.v1.Environment\"\x04\xb0\xbb\x18\x03\x12y\n\x0eGetEnvironment\x12\x1f.flute.v1.GetEnvironmentRequest\x1a\x15.flute.v1.Environment\"/\xa2\xbb\x18#\n\x03GET\x12\x0f/v1/environment*\x0b\x45nvironment\xa8\xbb\x18\x02\xb0\xbb\x18\x01\x12_\n\x10ListEnvironments\x12!.flute.v1.ListEnvironmentsRequest\x1a\".flute.v1.ListEnvironmentsResponse\"\x04\xb0\xbb\x18\x01\x12T\n\x11UpdateEnvironment\x12\".flute.v1.UpdateEnvironmentRequest\x1a\x15.flute.v1.Environment\"\x04\xb0\xbb\x18\x03\x12U\n\x11\x44\x65leteEnvironment\x12\".flute.v1.DeleteEnvironmentRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"flute/v1/environment_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x14\x66lute/v1/limit.proto\x1a\'flute/v1/provider_account_service.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x04\n\x0b\x45nvironment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x18\n\x10\x61llow_subdomains\x18\x05 \x01(\x08\x12/\n\x0con_ambiguous\x18\x06 \x01(\x0e\x32\x19.flute.v1.AmbiguityPolicy\x12\x31\n\x0e\x61mbiguity_wait\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rgive_up_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x08on_delay\x18\n \x01(\x0e\x32\x15.flute.v1.DelayPolicy\x12\x10\n\x08warnings\x18\x0b \x03(\t\x12\'\n\nrate_limit\x18\x0c \x01(\x0b\x32\x13.flute.v1.RateLimit\x12\x15\n\rmonthly_quota\x18\r \x01(\x03\x12\x1d\n\x15one_click_unsubscribe\x18\x0e \x01(\x08\x12\x16\n\x0eretention_days\x18\x0f \x01(\x05\x12\x13\n\x0btrack_opens\x18\x10 \x01(\x08\x12\x14\n\x0ctrack_clicks\x18\x11 \x01(\x08\x12\x13\n\x0b\x64ifferences\x18\x12 \x03(\t\"F\n\x18\x43reateEnvironmentRequest\x12*\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x15.flute.v1.Environment\")\n\x15GetEnvironmentRequest\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\"T\n\x17ListEnvironmentsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x91\x01\n\x18ListEnvironmentsResponse\x12+\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x15.flute.v1.Environment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12/\n\tsummaries\x18\x03 \x03(\x0b\x32\x1c.flute.v1.EnvironmentSummary\"g\n\x12\x45nvironmentSummary\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12&\n\x06routes\x18\x02 \x03(\x0b\x32\x16.flute.v1.RouteSummary\x12\x11\n\tkey_count\x18\x03 \x01(\x05\"\x8b\x01\n\x0cRouteSummary\x12\x18\n\x10provider_account\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x10\n\x08\x64isabled\x18\x03 \x01(\x08\x12-\n\rbreaker_state\x18\x04 \x01(\x0e\x32\x16.flute.v1.BreakerState\x12\x0e\n\x06paused\x18\x05 \x01(\x08\"w\n\x18UpdateEnvironmentRequest\x12*\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x15.flute.v1.Environment\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"&\n\x18\x44\x65leteEnvironmentRequest\x12\n\n\x02id\x18\x01 \x01(\t*k\n\x0f\x41mbiguityPolicy\x12 \n\x1c\x41MBIGUITY_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41MBIGUITY_POLICY_RESEND\x10\x01\x12\x19\n\x15\x41MBIGUITY_POLICY_WAIT\x10\x02*[\n\x0b\x44\x65layPolicy\x12\x1c\n\x18\x44\x45LAY_POLICY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x45LAY_POLICY_WAIT\x10\x01\x12\x17\n\x13\x44\x45LAY_POLICY_RESEND\x10\x02\x32\xf3\x03\n\x12\x45nvironmentService\x12T\n\x11\x43reateEnvironment\x12\".flute.v1.CreateEnvironmentRequest\x1a\x15.flute.v1.Environment\"\x04\xb0\xbb\x18\x03\x12y\n\x0eGetEnvironment\x12\x1f.flute.v1.GetEnvironmentRequest\x1a\x15.flute.v1.Environment\"/\xa2\xbb\x18#\n\x03GET\x12\x0f/v1/environment*\x0b\x45nvironment\xa8\xbb\x18\x02\xb0\xbb\x18\x01\x12_\n\x10ListEnvironments\x12!.flute.v1.ListEnvironmentsRequest\x1a\".flute.v1.ListEnvironmentsResponse\"\x04\xb0\xbb\x18\x01\x12T\n\x11UpdateEnvironment\x12\".flute.v1.UpdateEnvironmentRequest\x1a\x15.flute.v1.Environment\"\x04\xb0\xbb\x18\x03\x12U\n\x11\x44\x65leteEnvironment\x12\".flute.v1.DeleteEnvironmentRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,28 +50,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['UpdateEnvironment']._serialized_options = b'\260\273\030\003'
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['DeleteEnvironment']._loaded_options = None
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['DeleteEnvironment']._serialized_options = b'\260\273\030\003'
-  _globals['_AMBIGUITYPOLICY']._serialized_start=1548
-  _globals['_AMBIGUITYPOLICY']._serialized_end=1655
-  _globals['_DELAYPOLICY']._serialized_start=1657
-  _globals['_DELAYPOLICY']._serialized_end=1748
+  _globals['_AMBIGUITYPOLICY']._serialized_start=1569
+  _globals['_AMBIGUITYPOLICY']._serialized_end=1676
+  _globals['_DELAYPOLICY']._serialized_start=1678
+  _globals['_DELAYPOLICY']._serialized_end=1769
   _globals['_ENVIRONMENT']._serialized_start=268
-  _globals['_ENVIRONMENT']._serialized_end=789
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=791
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=861
-  _globals['_GETENVIRONMENTREQUEST']._serialized_start=863
-  _globals['_GETENVIRONMENTREQUEST']._serialized_end=904
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=906
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=990
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=993
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1138
-  _globals['_ENVIRONMENTSUMMARY']._serialized_start=1140
-  _globals['_ENVIRONMENTSUMMARY']._serialized_end=1243
-  _globals['_ROUTESUMMARY']._serialized_start=1246
-  _globals['_ROUTESUMMARY']._serialized_end=1385
-  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_start=1387
-  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_end=1506
-  _globals['_DELETEENVIRONMENTREQUEST']._serialized_start=1508
-  _globals['_DELETEENVIRONMENTREQUEST']._serialized_end=1546
-  _globals['_ENVIRONMENTSERVICE']._serialized_start=1751
-  _globals['_ENVIRONMENTSERVICE']._serialized_end=2250
+  _globals['_ENVIRONMENT']._serialized_end=810
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=812
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=882
+  _globals['_GETENVIRONMENTREQUEST']._serialized_start=884
+  _globals['_GETENVIRONMENTREQUEST']._serialized_end=925
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=927
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=1011
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=1014
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1159
+  _globals['_ENVIRONMENTSUMMARY']._serialized_start=1161
+  _globals['_ENVIRONMENTSUMMARY']._serialized_end=1264
+  _globals['_ROUTESUMMARY']._serialized_start=1267
+  _globals['_ROUTESUMMARY']._serialized_end=1406
+  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_start=1408
+  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_end=1527
+  _globals['_DELETEENVIRONMENTREQUEST']._serialized_start=1529
+  _globals['_DELETEENVIRONMENTREQUEST']._serialized_end=1567
+  _globals['_ENVIRONMENTSERVICE']._serialized_start=1772
+  _globals['_ENVIRONMENTSERVICE']._serialized_end=2271
 # @@protoc_insertion_point(module_scope)

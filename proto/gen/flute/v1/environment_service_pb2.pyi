@@ -95,6 +95,7 @@ class Environment(_message.Message):
     RETENTION_DAYS_FIELD_NUMBER: _builtins.int
     TRACK_OPENS_FIELD_NUMBER: _builtins.int
     TRACK_CLICKS_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     account_id: _builtins.str
@@ -137,11 +138,15 @@ class Environment(_message.Message):
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Told whenever it is read: what its routes cannot carry, or what keeps them from failing over."""
+        """Told whenever it is read: what keeps its routes from failing over."""
 
     @_builtins.property
     def rate_limit(self) -> _limit_pb2.RateLimit:
         """How much mail it takes from all its keys together; absent for no limit."""
+
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Told whenever it is read: what some of its routes carry and others do not, so that such mail has fewer of them."""
 
     def __init__(
         self,
@@ -163,10 +168,11 @@ class Environment(_message.Message):
         retention_days: _builtins.int = ...,
         track_opens: _builtins.bool = ...,
         track_clicks: _builtins.bool = ...,
+        differences: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "give_up_after", b"give_up_after", "rate_limit", b"rate_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allow_subdomains", b"allow_subdomains", "ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "domain", b"domain", "give_up_after", b"give_up_after", "id", b"id", "monthly_quota", b"monthly_quota", "name", b"name", "on_ambiguous", b"on_ambiguous", "on_delay", b"on_delay", "one_click_unsubscribe", b"one_click_unsubscribe", "rate_limit", b"rate_limit", "retention_days", b"retention_days", "track_clicks", b"track_clicks", "track_opens", b"track_opens", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allow_subdomains", b"allow_subdomains", "ambiguity_wait", b"ambiguity_wait", "create_time", b"create_time", "differences", b"differences", "domain", b"domain", "give_up_after", b"give_up_after", "id", b"id", "monthly_quota", b"monthly_quota", "name", b"name", "on_ambiguous", b"on_ambiguous", "on_delay", b"on_delay", "one_click_unsubscribe", b"one_click_unsubscribe", "rate_limit", b"rate_limit", "retention_days", b"retention_days", "track_clicks", b"track_clicks", "track_opens", b"track_opens", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
