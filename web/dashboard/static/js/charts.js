@@ -104,11 +104,14 @@
       legend: { show: false },
       cursor: { y: false, points: { show: !bars, size: 7 }, drag: { x: false, y: false } },
       scales: { x: { time: true, range: (_, low, high) => bars ? margins(data.times, low, high) : [low, high] }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
-      axes: [axis({ values: moments, grid: { show: false }, size: 28, space: 64 }), axis({ size: 52, space: 36, values: (_, splits) => splits.map((value) => short(value, data.unit)) })],
+      axes: [axis({ values: moments, grid: { show: false }, size: 28, space: 64 }), axis({ size: 52, space: 36, ...(bars && !data.unit && { incrs: whole }), values: (_, splits) => splits.map((value) => short(value, data.unit)) })],
       series: [{}, ...series],
       plugins: [tip(data)],
     };
   }
+
+  // Mails are whole: no lines between them.
+  const whole = [1, 2, 5].flatMap((digit) => [...Array(12).keys()].map((zeros) => digit * 10 ** zeros)).sort((a, b) => a - b);
 
   // Half a bar of room at both ends.
   function margins(times, low, high) {
