@@ -64,7 +64,7 @@ def account(flute: Flute) -> str:
         f"{name}@example.com",
         "--password",
         "-",
-        text="x" * 12,
+        text="not-easily-guessed",
     )
     return name
 
