@@ -18,9 +18,9 @@ from flute.v1.email_service_pb2 import (
     ListEmailsRequest,
     ListEmailsResponse,
 )
+
 from flute_json.naming import words
 from flute_json.render import render
-
 from web.dashboard import dashboard
 from web.dashboard.ask import ask
 from web.dashboard.pages.email_filters import STATES

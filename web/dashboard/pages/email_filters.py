@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 from flask import url_for
 from flute.v1.email_pb2 import DeliveryState
 from flute.v1.email_service_pb2 import ListEmailsRequest
-from flute_json.naming import words
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from flute_json.naming import words
 from web.dashboard.form import Form
 
 STATES: Mapping[int, str] = words(DeliveryState.DESCRIPTOR)

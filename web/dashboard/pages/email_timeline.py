@@ -8,9 +8,9 @@ from itertools import groupby
 
 from flute.v1.email_pb2 import OUTCOME_UNSPECIFIED, Attempt, AttemptResult, Candidate, Email, Event, Outcome
 from flute.v1.email_service_pb2 import Evidence, Verdict
-from flute_json.naming import words
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from flute_json.naming import words
 from web.dashboard.words import sentence
 
 # Type of event -> its icon, its tone, and its title, in which {} is the provider account.
