@@ -26,9 +26,16 @@ def send(base_url: str, content: EmailContent, key: str = "$FLUTE_KEY") -> str:
     return " \\\n  ".join(parts)
 
 
-def read(base_url: str, key: str) -> str:
-    """GET /v1/email, for a key that may not send."""
-    return f'curl {shlex.quote(base_url + "/v1/email?page_size=5")} \\\n  -H "Authorization: Bearer {key}"'
+def read(url: str, key: str = "$FLUTE_KEY") -> str:
+    """GET it."""
+    return f'curl {shlex.quote(url)} \\\n  -H "Authorization: Bearer {key}"'
+
+
+def hello(domain: str, to: str) -> EmailContent:
+    """A first mail, from an address of this domain."""
+    mail = EmailContent(subject="Hello from Flute", text="It works.", to=[Address(email=to)])
+    getattr(mail, "from").email = f"hello@{domain}"  # a word of Python's
+    return mail
 
 
 def _body(content: EmailContent, marks: Iterable[str]) -> dict[str, Any]:

@@ -75,7 +75,6 @@ def register(app: Flask, config: WebConfig) -> None:
         WTF_CSRF_TIME_LIMIT=None,
         # It compares the Referer, which our own policy does not send.
         WTF_CSRF_SSL_STRICT=False,
-        PUBLIC_URL=config.public_url,
     )
     _csrf.init_app(app)
     app.register_error_handler(NotFound, _from_nowhere)

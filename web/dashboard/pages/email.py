@@ -21,11 +21,11 @@ from flute.v1.email_service_pb2 import (
 
 from flute_json.naming import words
 from flute_json.render import render
-from web.dashboard import dashboard
+from web.dashboard import curl, dashboard
 from web.dashboard.ask import ask
 from web.dashboard.pages.email_filters import STATES
-from web.dashboard.pages.email_texts import api_address
 from web.dashboard.pages.email_timeline import named, timeline
+from web.dashboard.places import base_url
 from web.dashboard.render import page, part
 
 _KINDS = words(pb.RecipientKind.DESCRIPTOR)
@@ -160,7 +160,7 @@ def _source(found: pb.Email) -> str:
 
 
 def _call(found: pb.Email) -> str:
-    return f'curl -s {api_address()}/v1/email/{found.id} \\\n  -H "Authorization: Bearer $FLUTE_KEY"'
+    return curl.read(f"{base_url()}/v1/email/{found.id}")
 
 
 def _copies(found: pb.Email) -> list[pb.EmailSummary]:

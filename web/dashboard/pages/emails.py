@@ -9,20 +9,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
-from flask import abort, redirect, request, url_for
+from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flute.v1.email_pb2 import Email, EmailSummary
 from flute.v1.email_service_pb2 import GetEmailRequest, ListEmailsResponse
-from flute.v1.environment_service_pb2 import Environment, ListEnvironmentsRequest, ListEnvironmentsResponse
 from flute.v1.provider_account_service_pb2 import ListProviderAccountsRequest, ListProviderAccountsResponse
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from web.client import RpcFailure
-from web.dashboard import dashboard
+from web.dashboard import curl, dashboard
 from web.dashboard.ask import ask
 from web.dashboard.pages.email_filters import MOST_NEWS, PERIODS, STATES, STATUSES, Filters
-from web.dashboard.pages.email_texts import first_mail, place_of
+from web.dashboard.places import base_url
 from web.dashboard.render import page, part
+from web.dashboard.switch import switch
 
 PAGE = 50
 # Pages without a hit that are followed at once: where few match, a search goes on from where it stopped.
@@ -55,24 +55,23 @@ class Rows:
 @dashboard.get("/emails")
 def emails() -> ResponseReturnValue:
     """The list, newest first."""
-    environments = ask(ListEnvironmentsRequest(page_size=1000), ListEnvironmentsResponse).environments
-    if not environments:
-        return page("emails_none.html", nav="emails", environments_url=place_of("environments"))
-    chosen = _chosen(environments)
-    filters = Filters.of(request.args, chosen.id)
+    at = switch()
+    if at.chosen is None:
+        return page("emails_none.html", nav="emails")
+    filters = Filters.of(request.args, at.chosen.id)
     if filters.email_id and _exists(filters.email_id):
         return redirect(url_for("dashboard.email", id_=filters.email_id))
     body = page(
         "emails.html",
         nav="emails",
-        environments=environments,
-        chosen=chosen,
-        tabs=1 < len(environments) <= MOST_TABS,
+        environments=at.all,
+        chosen=at.chosen,
+        tabs=1 < len(at.all) <= MOST_TABS,
         statuses=STATUSES,
         periods=PERIODS,
         providers=_providers(),
         **_shown(filters, _first_rows(filters)),
-        **first_mail(chosen),
+        first_call=curl.send(base_url(), curl.hello(at.chosen.domain, "ada@example.com")),
     )
     return body, filters.form.status
 
@@ -108,12 +107,6 @@ def _shown(filters: Filters, rows: Rows) -> dict[str, Any]:
 def _live(filters: Filters, rows: Rows) -> dict[str, Any]:
     until = rows.until.isoformat() if rows.until else ""
     return filters.query(until=until, seen=rows.seen)
-
-
-def _chosen(environments: Sequence[Environment]) -> Environment:
-    wanted = request.args.get("environment", "")
-    found = [one for one in environments if one.id == wanted or not wanted]
-    return found[0] if found else abort(404)
 
 
 def _exists(email_id: str) -> bool:

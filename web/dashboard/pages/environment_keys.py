@@ -21,7 +21,6 @@ from flute.v1.api_key_service_pb2 import (
     RevokeApiKeyRequest,
     RotateApiKeyRequest,
 )
-from flute.v1.email_pb2 import Address, EmailContent
 from flute.v1.environment_service_pb2 import Environment
 from flute.v1.limit_pb2 import RateLimit
 from google.protobuf.duration_pb2 import Duration
@@ -131,11 +130,10 @@ def _show_once(environment: Environment, made: CreateApiKeyResponse, replaces: b
 def _command(environment: Environment, made: CreateApiKeyResponse) -> str:
     """The first thing to do with the key."""
     if API_KEY_SCOPE_SEND not in made.api_key.scopes:
-        return curl.read(base_url(), made.access_token) if API_KEY_SCOPE_READ in made.api_key.scopes else ""
+        url = f"{base_url()}/v1/email?page_size=5"
+        return curl.read(url, made.access_token) if API_KEY_SCOPE_READ in made.api_key.scopes else ""
     to = _SIMULATED if made.api_key.kind == API_KEY_KIND_TEST else me().email
-    mail = EmailContent(subject="Hello from Flute", text="It works.", to=[Address(email=to)])
-    getattr(mail, "from").email = f"hello@{environment.domain}"
-    return curl.send(base_url(), mail, made.access_token)
+    return curl.send(base_url(), curl.hello(environment.domain, to), made.access_token)
 
 
 def _state(key: ApiKey) -> str:

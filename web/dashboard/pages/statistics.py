@@ -13,13 +13,13 @@ from typing import Any
 from flask import Response, abort, request, url_for
 from flask.typing import ResponseReturnValue
 from flute.v1 import statistics_service_pb2 as pb
-from flute.v1.environment_service_pb2 import Environment, ListEnvironmentsRequest, ListEnvironmentsResponse
 from google.protobuf.duration_pb2 import Duration
 
 from web.dashboard import dashboard
 from web.dashboard.ask import ask
 from web.dashboard.places import address_of
 from web.dashboard.render import page
+from web.dashboard.switch import switch
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 RANGES = {
@@ -112,15 +112,15 @@ class Wanted:
 @dashboard.get("/statistics")
 def statistics() -> ResponseReturnValue:
     """Graphs of all of the environment's mail, and a table of its groups or of its times."""
-    environments = ask(ListEnvironmentsRequest(page_size=1000), ListEnvironmentsResponse).environments
-    if not environments:
+    at = switch()
+    if at.chosen is None:
         return page("statistics/none.html", nav="statistics", page_url=address_of)
-    wanted = Wanted.of(request.args, _chosen(environments).id, datetime.now(UTC))
+    wanted = Wanted.of(request.args, at.chosen.id, datetime.now(UTC))
     total = _rows(wanted, "total", "")
     return page(
         "statistics/page.html",
         nav="statistics",
-        environments=environments,
+        environments=at.all,
         wanted=wanted,
         ranges=[(slug, label) for slug, (label, _) in RANGES.items()],
         intervals=[
@@ -143,21 +143,13 @@ def statistics() -> ResponseReturnValue:
 @dashboard.get("/statistics.csv")
 def statistics_csv() -> ResponseReturnValue:
     """The table, each group at each time; all counts, and times in seconds."""
-    environments = ask(ListEnvironmentsRequest(page_size=1000), ListEnvironmentsResponse).environments
-    if not environments:
-        abort(404)
-    environment = _chosen(environments)
+    environment = switch().chosen or abort(404)
     wanted = Wanted.of(request.args, environment.id, datetime.now(UTC))
     text = io.StringIO()
     csv.writer(text).writerows(_csv_rows(wanted))
     name = re.sub(r"[^a-z0-9]+", "-", environment.name.lower()).strip("-") or "environment"
     headers = {"Content-Disposition": f'attachment; filename="statistics-{name}-{wanted.range}.csv"'}
     return Response(text.getvalue(), headers=headers, content_type="text/csv; charset=utf-8")
-
-
-def _chosen(environments: Sequence[Environment]) -> Environment:
-    wanted = request.args.get("environment", "")
-    return next((one for one in environments if one.id == wanted or not wanted), None) or abort(404)
 
 
 def _rows(wanted: Wanted, interval: str, group: str) -> Sequence[pb.StatisticsRow]:
