@@ -81,7 +81,8 @@ def test_from_sign_up_to_the_first_delivered_mail(town: Town, page: Page, watch:
     happened(page, "Accepted", "Attempt", "Sent", "Delivered")
     expect(page.locator("#guide-progress")).to_contain_text("5 of 5")
     shown(page, "start-done")
-    page.reload()
+    page.goto(town.url("/start?step=provider"))
+    page.get_by_role("link", name="See it", exact=True).click()
     expect(page.get_by_text("Your first mail has arrived")).to_be_visible()
     page.get_by_role("link", name="Go to the overview").click()
     expect(figure(page, "Delivered")).to_have_text("1", timeout=30_000)
@@ -117,6 +118,8 @@ def test_failover_saves_a_mail_and_everybody_sees_it(town: Town, page: Page, wat
     shown(page, "overview-saved")
     page.get_by_role("link", name="30 days").click()
     expect(saved).to_have_text("1")
+    page.get_by_role("link", name="Postmark").click()
+    expect(page.get_by_role("heading", name="Postmark").first).to_be_visible()
 
     look_at_statistics(page)
     become(town, email, "viewer")

@@ -164,7 +164,11 @@ def start_environment() -> ResponseReturnValue:
 @dashboard.post("/start/environment/<id_>/routes")
 def start_routes(id_: str) -> ResponseReturnValue:
     """More providers for the environment that is there: who takes over when the first fails."""
-    _add_routes(id_, request.form.getlist("routes"))
+    chosen = request.form.getlist("routes")
+    if not chosen:
+        say("Choose at least one provider.", "bad")
+        return _next("environment")
+    _add_routes(id_, chosen)
     say("The route is added: mail goes through it when those before it fail.")
     return _next()
 
