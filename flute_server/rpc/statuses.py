@@ -16,8 +16,9 @@ from google.rpc.status_pb2 import Status
 from grpc_status.rpc_status import to_status
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 
-from flute_server.errors import FluteError, Unavailable
+from flute_server.errors import FluteError, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,9 @@ def told(context: grpc.ServicerContext, request_id: str, trailing: Metadata) -> 
         log.error("request %s: the database does not answer: %s", request_id, _said(error))
         away = Unavailable("DATABASE_AWAY", "the database does not answer; try again")
         _abort(context, away.code, away.text, _details(away), trailing)
+    except (StaleDataError, ObjectDeletedError):
+        gone = NotFound("NOT_FOUND", "what this is about was deleted this very moment")
+        _abort(context, gone.code, gone.text, _details(gone), trailing)
     except Exception:
         log.exception("request %s failed unforeseen", request_id)
         info = ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,6 +21,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from redis import Redis
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from flute_server.local.client import RpcFailed
 from flute_server.local.embedded import Services
 from flute_server.sandbox import Sandbox
 from flute_server.sending.webhooks.call import ANSWER_S
@@ -303,3 +306,26 @@ def test_a_call_whose_worker_died_before_writing_it_down_is_made_again(
         until(lambda: len(receiver.of(id_)) == 2, "told again")
         assert receiver.of(id_)[0].id == receiver.of(id_)[1].id
         until(lambda: deliveries(stack, made.webhook_endpoint.id)[0].tries, "on record")
+
+
+def test_what_is_deleted_while_it_is_changed_is_not_there(stack: Stack, receiver: Receiver):
+    tenant = stack.tenant()
+    client = stack.client
+
+    def code(method: Callable[..., Any], request: Any) -> str:
+        try:
+            client.call(method, request)
+        except RpcFailed as error:
+            return error.code.name
+        return "OK"
+
+    with ThreadPoolExecutor() as pool:
+        for _ in range(12):
+            id_ = endpoint(tenant, receiver.url).webhook_endpoint.id
+            calls = [
+                (client.webhooks.RotateWebhookSecret, pb.RotateWebhookSecretRequest(id=id_)),
+                (client.webhooks.DeleteWebhookEndpoint, pb.DeleteWebhookEndpointRequest(id=id_)),
+                (client.webhooks.RotateWebhookSecret, pb.RotateWebhookSecretRequest(id=id_)),
+                (client.webhooks.DeleteWebhookEndpoint, pb.DeleteWebhookEndpointRequest(id=id_)),
+            ]
+            assert set(pool.map(code, *zip(*calls, strict=True))) <= {"OK", "NOT_FOUND"}

@@ -133,7 +133,7 @@ def _email(schemas: Schemas) -> Json:
             "attempts": schemas.field(fields["attempts"], answer=True),
         },
         "required": ["id", "status", "create_time", "test", "recipients", "timeline", "attempts"],
-        "dependentRequired": {name: sorted(private) for name in ("environment_id",)},
+        "dependentRequired": {"environment_id": sorted(private.keys() - {"content_removed"})},
         "additionalProperties": False,
     }
 
