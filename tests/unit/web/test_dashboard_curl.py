@@ -61,8 +61,8 @@ def test_files_are_read_where_the_command_runs(tmp_path: Path):
     assert base64.b64decode(file["content"]) == b"x" * 1000
 
 
-def test_a_key_that_may_only_read_lists_mail(tmp_path: Path):
-    arguments = run(curl.read("https://mail.example.com", "flute_x"), tmp_path)
+def test_what_is_read_is_named_whole(tmp_path: Path):
+    arguments = run(curl.read("https://mail.example.com/v1/email?page_size=5", "flute_x"), tmp_path)
     assert arguments == [
         "https://mail.example.com/v1/email?page_size=5",
         "-H",
