@@ -38,7 +38,7 @@ from flute_server.rpc.drafts import draft
 from flute_server.rpc.email_explanations import explanation
 from flute_server.rpc.email_lists import list_emails
 from flute_server.rpc.email_plans import plan_email
-from flute_server.rpc.principal import ANONYMOUS, current, require_scope, require_sender
+from flute_server.rpc.principal import current, require_scope, require_sender
 from flute_server.sending.accept import accept, accept_batch
 from flute_server.sending.answer import Accepted, Answer, Problem
 from flute_server.sending.idempotency import once
@@ -109,7 +109,7 @@ class EmailServicer(EmailServiceServicer):
         return _as_allowed(request.id)
 
     def GetEmail(self, request: GetEmailRequest, context: grpc.ServicerContext) -> pb.Email:
-        if current.get() is ANONYMOUS:
+        if current.get().anonymous:
             return _email(tell(request.id, None, full=False), masked)
         if sender := current.get().sender:
             require_scope(sender, Scope.READ)

@@ -51,6 +51,11 @@ class Principal:
     visit: Visit = NOWHERE
 
     @property
+    def anonymous(self) -> bool:
+        """Whether they showed no credentials at all."""
+        return not (self.service or self.sender or self.person)
+
+    @property
     def actor(self) -> str:
         """For the audit log."""
         return self.sender.actor if self.sender else self.person.actor if self.person else SERVICE
@@ -61,8 +66,8 @@ class Principal:
         return (self.person.account_id or scope.NOBODY) if self.person else None
 
 
-ANONYMOUS = Principal()
-current: ContextVar[Principal] = ContextVar("principal", default=ANONYMOUS)
+_NOBODY = Principal()
+current: ContextVar[Principal] = ContextVar("principal", default=_NOBODY)
 
 # In the order of what they may: each may do what those before it may.
 ROLES = {
@@ -75,9 +80,9 @@ _SCOPES = {ACCESS_SEND: Scope.SEND, ACCESS_READ: Scope.READ, ACCESS_MANAGE: Scop
 
 
 def identify(authorization: str | None, service_token: str, request_id: str) -> Principal:
-    """The caller. Raises Unauthenticated for credentials that are none; without any it is ANONYMOUS."""
+    """The caller. Raises Unauthenticated for credentials that are none; without any they are anonymous."""
     if authorization is None:
-        return ANONYMOUS
+        return Principal(request_id=request_id)
     scheme, _, token = authorization.partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
@@ -164,7 +169,7 @@ def require_sender(environment_id: str) -> Sender:
         if environment_id not in {"", str(principal.sender.environment_id)}:
             raise PermissionDenied("OTHER_ENVIRONMENT", "the API key belongs to another environment")
         return principal.sender
-    if not (principal.service or principal.person):
+    if principal.anonymous:
         raise Unauthenticated("NO_CREDENTIALS", "an access token is required in `authorization`")
     if not environment_id:
         raise invalid([Violation("environment_id", "is required; only an API key has one of its own")])
