@@ -150,7 +150,7 @@ def test_announces_and_enforces_its_size(client: smtplib.SMTP, store: Store):
     assert client.esmtp_features["size"] == str(10 * 1024 * 1024)
     assert client.docmd("MAIL", "FROM:<> SIZE=99999999")[0] == 552
     begin(client, ADDRESS)
-    code, text = client.data(MAIL + b"x" * 70 + b"\r\n" * (5 * 1024 * 1024))
+    code, text = client.data(MAIL + (b"x" * 70 + b"\r\n") * (10 * 1024 * 1024 // 72 + 1))
     assert (code, text[:5]) == (552, b"5.3.4")
     assert store.kept == []
     begin(client, ADDRESS)
