@@ -31,7 +31,7 @@ from tests.stack import Stack, Tenant, until
 
 OWNER = "ada@acme.example"
 NEWCOMER = "lin@northwind.example"
-PROVIDERS = {"sendgrid": "SendGrid", "postmark": "Postmark", "sparkpost": "SparkPost EU", "smtp": "Own relay"}
+PROVIDERS = {"sendgrid": "SendGrid", "postmark": "Postmark", "sparkpost": "SparkPost", "smtp": "Own relay"}
 # Subject, to whom, tag; the newest last.
 MAILS = (
     ("Your receipt for order 10482", "mia.keller@northwind.example", "receipt"),
@@ -48,7 +48,9 @@ DRILLED = (
     ("Your receipt for order 10491", "ravi.menon@contoso.example", "receipt"),
     ("Your receipt for order 10492", "sofia.rossi@northwind.example", "receipt"),
     ("Your order 10485 is on its way", "priya.nair@contoso.example", "shipping"),
-    ("Your sign-in code is 480 213", "noah.berg@fabrikam.example", "sign-in"),
+    ("A new sign-in from Bergen", "noah.berg@fabrikam.example", "sign-in"),
+    ("Confirm your email address", "ines.costa@contoso.example", "sign-up"),
+    ("Your order 10488 was delivered", "emma.lind@northwind.example", "shipping"),
 )
 FAILED_OVER = (
     ("Your receipt for order 10497", "emma.lind@northwind.example", "receipt"),
@@ -56,6 +58,21 @@ FAILED_OVER = (
 )
 BLOCKED = "550 5.7.1 Service unavailable, client host blocked using a blocklist"
 TOP_STORY = ("Your invoice for order 10498", "amir.haddad@contoso.example", "invoice")
+
+_NEWEST_FIRST = """
+SELECT id, EXISTS (
+    SELECT FROM recipient r JOIN diversion d ON d.recipient_id = r.id WHERE r.email_id = email.id
+)
+FROM email ORDER BY create_time DESC
+"""
+_DRILL_TIMES = """
+UPDATE drill SET create_time = first, end_time = first + interval '30 min'
+FROM (
+    SELECT d.drill_id, min(r.email_time) - interval '1 min' AS first
+    FROM diversion d JOIN recipient r ON r.id = d.recipient_id GROUP BY 1
+) begun
+WHERE drill_id = drill.id
+"""
 
 
 @dataclass
@@ -177,8 +194,10 @@ class Acme:
             provider_account_id=self.providers["sendgrid"], duration=Duration(seconds=1800)
         )
         self.drill = client.call(client.drills.CreateDrill, request).id
-        for mail in DRILLED:
+        self.stack.sandbox.set_mode("postmark", "slow", seconds=0.03)  # as if it were farther away
+        for mail in DRILLED * 4:
             self.transactional.wait(self._send(*mail), "delivered")
+        self.stack.sandbox.set_mode("postmark", "ok")
         client.call(client.drills.EndDrill, EndDrillRequest(id=self.drill))
 
     # ----- straight in the database: what took weeks
@@ -190,9 +209,8 @@ class Acme:
             for past in self._pasts():
                 past.write(database)
             self._put_back(database)
-            database.execute(
-                "UPDATE drill SET create_time = now() - interval '3 h', end_time = now() - interval '2.5 h'"
-            )
+            database.execute(_DRILL_TIMES)
+            database.execute("UPDATE breaker SET retry_at = now() + interval '9 min' WHERE state = 'open'")
             database.execute("UPDATE webhook_endpoint SET url = 'https://shop.acme.example/hooks/flute'")
 
     def _settle(self, database: psycopg.Connection) -> None:
@@ -232,9 +250,10 @@ class Acme:
 
     def _put_back(self, database: psycopg.Connection) -> None:
         """The mails came over some hours, not all at once."""
-        rows = database.execute("SELECT id FROM email ORDER BY create_time DESC").fetchall()
-        for number, (id_,) in enumerate(rows):
-            values = {"id": id_, "back": timedelta(minutes=number * (7 + number % 5))}
+        back = timedelta()
+        for number, (id_, drilled) in enumerate(database.execute(_NEWEST_FIRST).fetchall()):
+            values = {"id": id_, "back": back}
+            back += timedelta(minutes=1 if drilled else 7 + number % 5)
             for table, key, columns in (
                 ("email", "id", ("create_time",)),
                 ("recipient", "email_id", ("email_time", "update_time")),

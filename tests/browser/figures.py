@@ -40,9 +40,9 @@ class Past:
     domains: Counter[tuple[str, datetime, str, str]] = field(default_factory=Counter)
 
     def write(self, database: psycopg.Connection) -> None:
-        """Add a month up to the hour before this one."""
+        """Add a month up to now."""
         hour = self.now.replace(minute=0, second=0, microsecond=0)
-        for back in range(1, DAYS * 24):
+        for back in range(DAYS * 24):
             self._hour(hour - back * HOUR, back)
         with database.cursor() as cursor:
             self._copy(cursor, "tally", "environment_id, dimension, grain, start, key, type, count")
@@ -60,7 +60,8 @@ class Past:
     def _hour(self, hour: datetime, back: int) -> None:
         working = 1.0 if hour.weekday() < 5 else 0.55
         busy = (0.55 - 0.45 * cos((hour.hour - 3) / 24 * 2 * pi)) * working * self.luck.uniform(0.85, 1.15)
-        mails = int(self.mails_an_hour * busy)
+        begun = 1 if back else self.now.minute / 60
+        mails = int(self.mails_an_hour * busy * begun)
         failing = bool(self.troubled) and (back in {6, 7} or hour.day % 11 == 4 and hour.hour in {9, 10})
         self._count(hour, [("all", "")], mails, {"accepted": mails, "emails": mails})
         for account, share in self.shares.items():

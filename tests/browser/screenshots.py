@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,21 +29,19 @@ from tests.stack import ROOT, running
 FOLDER = ROOT / "web" / "dashboard" / "screenshots"
 WINDOW: ViewportSize = {"width": 1280, "height": 800}
 SITE = "http://flute.acme.example"
-COLOURS = 128
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What to take. before: what to do on the page first; person: who looks, nobody if empty; top: what
-    to scroll to."""
+    """What to take. before: what to do on the page first; person: who looks, nobody if empty."""
 
     name: str
     path: str
     before: Callable[[Page], None] = lambda _: None
     phone: bool = False
     person: str = OWNER
-    top: str = ""
+    height: int = WINDOW["height"]
 
 
 def dry_run(page: Page) -> None:
@@ -57,14 +56,14 @@ def pictures(acme: Acme) -> list[Picture]:
     return [
         Picture("overview", "/overview", phone=True),
         Picture("emails", "/emails", phone=True),
-        Picture("email", f"/emails/{acme.story}", phone=True),
+        Picture("email", f"/emails/{acme.story}", phone=True, height=1240),
         Picture("routes", environment, phone=True),
         Picture("try", f"{environment}/try", before=dry_run),
         Picture("provider", f"/providers/{acme.providers['sendgrid']}"),
         Picture("provider-history", f"/providers/{acme.providers['sendgrid']}/history"),
         Picture("drill", f"/drills/{acme.drill}"),
         Picture("webhooks", f"/webhooks/{acme.endpoint}"),
-        Picture("statistics", "/statistics"),
+        Picture("statistics", "/statistics?range=30d"),
         Picture("system", "/system"),
         Picture("start", "/start", person=NEWCOMER),
         Picture("login", "/login", person=""),
@@ -78,14 +77,35 @@ def log_in(page: Page, email: str) -> None:
     page.wait_for_url(lambda url: "/login" not in url)
 
 
-def take(page: Page, picture: Picture, suffix: str) -> int:
+def with_few_colours(picture: Image.Image) -> Image.Image:
+    """With a palette of 256: the colours that are there most, exactly, and those farthest from them. What
+    Pillow itself can do tints either the grounds or the small coloured marks."""
+    pixels = memoryview(picture.convert("RGBX").tobytes())
+    colours = pixels.cast("I").tolist()
+    parts = {colour: colour.to_bytes(4, sys.byteorder) for colour in set(colours)}
+    chosen = [colour for colour, _ in Counter(colours).most_common(208)]
+    nearest = dict.fromkeys(parts, (3 * 256**2, 0))  # how far away, and its place in the palette
+    for place in range(256):
+        if place == len(chosen):
+            chosen.append(max(nearest, key=nearest.__getitem__))
+        red, green, blue, _ = parts[chosen[place]]
+        for colour, (r, g, b, _) in parts.items():
+            distance = (r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2
+            if distance < nearest[colour][0]:
+                nearest[colour] = distance, place
+    small = Image.frombytes("P", picture.size, bytes(nearest[colour][1] for colour in colours))
+    small.putpalette(b"".join(parts[colour][:3] for colour in chosen))
+    return small
+
+
+def take(page: Page, picture: Picture, suffix: str, width: int) -> int:
     """The bytes that it takes."""
+    page.set_viewport_size({"width": width, "height": picture.height})
     page.goto(SITE + picture.path)
     picture.before(page)
     page.wait_for_load_state("networkidle")
     page.evaluate("document.fonts.ready")
-    whole = Image.open(io.BytesIO(page.screenshot(animations="disabled", caret="hide")))
-    small = whole.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    small = with_few_colours(Image.open(io.BytesIO(page.screenshot(animations="disabled", caret="hide"))))
     target = FOLDER / f"{picture.name}-{suffix}.png"
     small.save(target, optimize=True)
     return target.stat().st_size
@@ -103,9 +123,9 @@ def take_all(browser: Browser, wanted: Sequence[Picture]) -> int:
             page = context.new_page()
             if person:
                 log_in(page, person)
-            size += sum(take(page, picture, scheme) for picture in mine)
-            page.set_viewport_size(TELEPHONE)
-            size += sum(take(page, picture, f"phone-{scheme}") for picture in mine if picture.phone)
+            size += sum(take(page, picture, scheme, WINDOW["width"]) for picture in mine)
+            telephone, width = f"phone-{scheme}", TELEPHONE["width"]
+            size += sum(take(page, picture, telephone, width) for picture in mine if picture.phone)
             context.close()
     return size
 
