@@ -17,7 +17,8 @@ TELEPHONE: ViewportSize = {"width": 380, "height": 800}
 
 @contextmanager
 def chromium(*more: str) -> Iterator[Browser]:
-    """The system's Chromium, with more arguments. Not for a whole session: while it runs, no other test can run an event loop."""
+    """The system's Chromium, with more arguments. Not for a whole session: while it runs, no other test can
+    run an event loop."""
     path = shutil.which("chromium")
     if path is None:
         pytest.fail("The pages are tested in Chromium, which is missing. On Debian: apt install chromium")

@@ -103,7 +103,9 @@ class Acme:
         self.account_id = self._account("Acme", OWNER)
         for slug, name in PROVIDERS.items():
             self.providers[slug] = self._connected(self.account_id, slug, name)
-        self.transactional = self._environment("Transactional", "acme.example", "sendgrid", "postmark", "sparkpost")
+        self.transactional = self._environment(
+            "Transactional", "acme.example", "sendgrid", "postmark", "sparkpost"
+        )
         self.marketing = self._environment("Marketing", "news.acme.example", "sparkpost", "smtp")
         self.stack.listen(self.transactional, "sendgrid", "postmark", "sparkpost")
         client = self.stack.client
@@ -139,7 +141,9 @@ class Acme:
     def _environment(self, name: str, domain: str, *slugs: str) -> Tenant:
         client = self.stack.client
         wanted = Environment(account_id=self.account_id, name=name, domain=domain)
-        made = client.call(client.environments.CreateEnvironment, CreateEnvironmentRequest(environment=wanted))
+        made = client.call(
+            client.environments.CreateEnvironment, CreateEnvironmentRequest(environment=wanted)
+        )
         for slug in slugs:
             route = Route(environment_id=made.id, provider_account_id=self.providers[slug])
             client.call(client.routes.CreateRoute, CreateRouteRequest(route=route))
@@ -151,7 +155,9 @@ class Acme:
 
     def _send(self, subject: str, to: str, tag: str, **more: Any) -> str:
         name = to.partition("@")[0].partition(".")[0].title()
-        text = f"Dear {name},\n\n{subject}. You find everything about it in your account.\n\nThe people of Acme"
+        text = (
+            f"Dear {name},\n\n{subject}. You find everything about it in your account.\n\nThe people of Acme"
+        )
         order = {"order": subject.rpartition(" ")[2]} if "order" in subject else {}
         return self.transactional.send(
             subject=subject,
@@ -175,7 +181,10 @@ class Acme:
         self._send("Your order 10494 is on its way", "hanna.olsen@fabrikam.example", "shipping")
         tomorrow = (datetime.now(UTC) + timedelta(hours=18)).replace(minute=0, second=0, microsecond=0)
         self._send(
-            "Your delivery comes today", "mia.keller@northwind.example", "shipping", send_at=tomorrow.isoformat()
+            "Your delivery comes today",
+            "mia.keller@northwind.example",
+            "shipping",
+            send_at=tomorrow.isoformat(),
         )
         sandbox.set_mode("sendgrid", "error", status=503)
         for mail in FAILED_OVER:
@@ -185,7 +194,9 @@ class Acme:
         wait(self.story, "delivered")
         sandbox.set_mode("sendgrid", "ok")
         sandbox.set_mode("postmark", "defer", seconds=3600)
-        wait(self._send("Your receipt for order 10499", "lena.schulz@fabrikam.example", "receipt"), "deferred")
+        wait(
+            self._send("Your receipt for order 10499", "lena.schulz@fabrikam.example", "receipt"), "deferred"
+        )
         sandbox.set_mode("postmark", "ok")
 
     def _hold_drill(self) -> None:

@@ -62,7 +62,7 @@ class Past:
         busy = (0.55 - 0.45 * cos((hour.hour - 3) / 24 * 2 * pi)) * working * self.luck.uniform(0.85, 1.15)
         begun = 1 if back else self.now.minute / 60
         mails = int(self.mails_an_hour * busy * begun)
-        failing = bool(self.troubled) and (back in {6, 7} or hour.day % 11 == 4 and hour.hour in {9, 10})
+        failing = bool(self.troubled) and (back in {6, 7} or (hour.day % 11 == 4 and hour.hour in {9, 10}))
         self._count(hour, [("all", "")], mails, {"accepted": mails, "emails": mails})
         for account, share in self.shares.items():
             part = int(mails * share)

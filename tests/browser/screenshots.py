@@ -1,4 +1,4 @@
-"""`make screenshots`: pictures of the main pages for the README, light and dark, of a system filled with Acme.
+"""`make screenshots`: pictures of the main pages for the README, light and dark, of a system with Acme on it.
 
 They go to web/dashboard/screenshots, as name-light.png and name-dark.png, and name-phone-… at 380 px.
 Names of pictures may be given to take only those: `python -m tests.browser.screenshots overview email`.
