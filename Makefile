@@ -1,6 +1,7 @@
 # make up      sets everything up and runs Flute with a demo       make test    sets up and runs all checks and tests
 # make setup   only sets up (.venv)                                make check   only the checks that run nothing
 # make bench   measures how fast it is                     make chaos   kills parts while mail is under way
+# make screenshots   takes the pictures that the README shows (needs chromium)
 # make fuzz    asks the API everything that its document allows and forbids, for some minutes
 
 VENV := .venv
@@ -10,7 +11,7 @@ PYTHON := $(BIN)/python
 READY := $(VENV)/.ready-$(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 ARGS ?=
 
-.PHONY: setup up test check bench chaos fuzz clean
+.PHONY: setup up test check bench chaos fuzz screenshots clean
 .SILENT:
 
 setup: $(READY)
@@ -66,6 +67,9 @@ chaos: setup
 
 fuzz: setup
 	FLUTE_FUZZ_EXAMPLES=$${FLUTE_FUZZ_EXAMPLES:-500} $(PYTHON) -m pytest tests/fuzz $(ARGS)
+
+screenshots: setup
+	$(PYTHON) -m tests.browser.screenshots $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -16,12 +16,13 @@ TELEPHONE: ViewportSize = {"width": 380, "height": 800}
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """The system's Chromium. Not for a whole session: while it runs, no other test can run an event loop."""
+def chromium(*more: str) -> Iterator[Browser]:
+    """The system's Chromium, with more arguments. Not for a whole session: while it runs, no other test can
+    run an event loop."""
     path = shutil.which("chromium")
     if path is None:
         pytest.fail("The pages are tested in Chromium, which is missing. On Debian: apt install chromium")
-    arguments = ["--no-sandbox", "--disable-background-networking"]
+    arguments = ["--no-sandbox", "--disable-background-networking", *more]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser

@@ -206,4 +206,4 @@ def spread(breaker: Breaker, domains: Sequence[str], now: datetime) -> Breaker:
 
 
 def _why(reply: Reply) -> str:
-    return f"{reply.kind}: {' '.join(filter(None, (reply.status, reply.text)))}"[:500]
+    return f"{reply.kind}: {' '.join(filter(None, (reply.status, reply.text)))}"[:500].rstrip(".")

@@ -40,7 +40,7 @@ def answered(account: str, reply: Reply) -> str:
         id_ = f" as {reply.provider_message_id}" if reply.provider_message_id else ""
         return f"{account} took the mail{id_}"
     codes = " ".join(filter(None, (reply.status, reply.code)))
-    said = ": ".join(filter(None, (codes, reply.text)))
+    said = ": ".join(filter(None, (codes, reply.text.rstrip("."))))
     return f"{account} {_KINDS[reply.kind]}" + (f" ({said})" if said else "")
 
 
