@@ -33,14 +33,16 @@ def hashed(password: str) -> str:
 
 
 def matches(user: User | None, password: str) -> bool:
-    """Whether it is the user's; nobody's takes as long. Hashes it anew when parameters have changed."""
+    """Whether it is the user's; nobody's takes as long."""
     if len(password) > LENGTHS[-1]:
         return False
-    normal = _normal(password)
-    right = password_matches(normal, user.password_hash if user else None)
-    if right and user and is_outdated(user.password_hash):
-        user.password_hash = password_hash(normal)
-    return right
+    return password_matches(_normal(password), user.password_hash if user else None)
+
+
+def renew(user: User, password: str) -> None:
+    """Hash it anew when parameters have changed. It is the user's, whose row is locked."""
+    if is_outdated(user.password_hash):
+        user.password_hash = hashed(password)
 
 
 def require(user: User, password: str) -> None:
