@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
+from flute.v1 import provider_account_service_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from flute_server.vault import password_hash
@@ -121,3 +123,25 @@ def test_nobody_is_flooded_with_invitations(people: People):
     with refused("RATE_LIMITED"):
         people.person().invite(victim.upper())
     senders[0].invite(new_email())
+
+
+def test_a_mail_server_that_says_nothing_keeps_nobody_else_waiting(people: People):
+    owner = people.person()
+    accounts = people.client.provider_accounts
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        credentials = {"host": "127.0.0.1", "port": str(silent.getsockname()[1]), "security": "none"}
+        given = provider_account_service_pb2.ProviderAccount(
+            provider="smtp", name="Silence", credentials=credentials
+        )
+        request = provider_account_service_pb2.CreateProviderAccountRequest(provider_account=given)
+        verify = provider_account_service_pb2.VerifyProviderAccountRequest(
+            id=owner.call(accounts.CreateProviderAccount, request).id
+        )
+        begun = [in_background(lambda: owner.call(accounts.VerifyProviderAccount, verify)) for _ in range(10)]
+        until(lambda: sum(bool(went) for _, went in begun) >= 8, "the ones too many to be refused", 5)
+        begin = time.monotonic()
+        assert owner.me().email == owner.email
+        assert time.monotonic() - begin < 2
+    for thread, _ in begun:
+        thread.join(30)
+    assert sorted(word for _, went in begun for word in went)[:8] == ["BUSY"] * 8
