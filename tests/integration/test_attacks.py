@@ -145,3 +145,16 @@ def test_a_mail_server_that_says_nothing_keeps_nobody_else_waiting(people: Peopl
     for thread, _ in begun:
         thread.join(30)
     assert sorted(word for _, went in begun for word in went)[:8] == ["BUSY"] * 8
+
+
+def test_a_flood_of_log_ins_leaves_threads_to_everybody_else(people: People):
+    owner, thieves = people.person(), [Browser(people) for _ in range(40)]
+    begun = [in_background(thief.log_in) for thief in thieves]
+    begin = time.monotonic()
+    assert owner.me().email == owner.email
+    took = time.monotonic() - begin
+    for thread, _ in begun:
+        thread.join(30)
+    words = [word for _, went in begun for word in went]
+    assert set(words) == {"BAD_LOGIN", "BUSY"}, words
+    assert took < 5
