@@ -46,6 +46,11 @@ def test_what_is_not_public_asks_for_a_login(web: FlaskClient, script: Script):
     assert script.calls == []
 
 
+def test_a_page_of_htmx_that_is_no_address_leads_to_the_login_too(web: FlaskClient):
+    answer = web.get("/emails", headers={"HX-Request": "true", "HX-Current-URL": "http://["})
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, "/login")
+
+
 def test_the_public_pages_are_these(web: FlaskClient):
     open_to_all = {
         endpoint for endpoint, address in pages(web.application, "GET") if not web.get(address).location

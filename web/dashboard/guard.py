@@ -123,9 +123,15 @@ def to_login() -> ResponseReturnValue:
     """Ask them to log in, and come back to this page then."""
     if request.headers.get("HX-Request"):
         # htmx would put the login page into a part of this one.
-        there = urlsplit(request.headers.get("HX-Current-URL", "")).path
-        return Response(status=204, headers={"HX-Redirect": _login(there)})
+        return Response(status=204, headers={"HX-Redirect": _login(_page_of_htmx())})
     return redirect(_login(request.full_path.rstrip("?") if request.method == "GET" else ""))
+
+
+def _page_of_htmx() -> str:
+    try:
+        return urlsplit(request.headers.get("HX-Current-URL", "")).path
+    except ValueError:  # anybody can write anything there
+        return ""
 
 
 def _login(here: str) -> str:
