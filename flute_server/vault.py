@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from argon2 import PasswordHasher
@@ -15,12 +15,15 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from flute_server.config import ConfigError
+from flute_server.errors import RateLimited
 
 # Public marks by which leaked keys are found, no secrets.
 TOKEN_PREFIX = "flute_"  # noqa: S105
 SESSION_PREFIX = "flute_session_"
 # Each argon2id takes 64 MiB and a core for a while: a flood of log-ins shall take no more than this.
 _FEW_AT_ONCE = threading.BoundedSemaphore(2)
+# Those and some that wait. More are sent away, or a flood would take all threads from calls about mail.
+_FEW_WAIT = threading.BoundedSemaphore(4)
 
 
 class Vault:
@@ -65,17 +68,30 @@ def token_hash(token: str) -> bytes:
 
 
 def password_hash(password: str) -> str:
-    """An argon2id string with the library's current parameters (RFC 9106)."""
-    with _FEW_AT_ONCE:
+    """An argon2id string with the library's current parameters (RFC 9106). Raises RateLimited."""
+    with _one_of_few():
         return PasswordHasher().hash(password)
 
 
 def password_matches(password: str, hashed: str | None) -> bool:
-    """Whether it is the password; takes as long when there is none to compare with, and is False then."""
-    given = hashed or _somebodys_hash()
-    with _FEW_AT_ONCE, contextlib.suppress(VerificationError, InvalidHashError):
-        return PasswordHasher().verify(given, password) and hashed is not None
+    """Whether it is the password; takes as long when there is none to compare with, and is False then.
+
+    Raises RateLimited.
+    """
+    with _one_of_few(), contextlib.suppress(VerificationError, InvalidHashError):
+        return PasswordHasher().verify(hashed or _somebodys_hash(), password) and hashed is not None
     return False
+
+
+@contextlib.contextmanager
+def _one_of_few() -> Iterator[None]:
+    if not _FEW_WAIT.acquire(blocking=False):
+        raise RateLimited("BUSY", "many people log in just now; try again in a moment", 1.0)
+    try:
+        with _FEW_AT_ONCE:
+            yield
+    finally:
+        _FEW_WAIT.release()
 
 
 def is_outdated(hashed: str) -> bool:

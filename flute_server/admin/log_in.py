@@ -23,8 +23,9 @@ def log_in(email: str, password: str, visit: Visit, before: Person | None) -> tu
     Raises Unauthenticated, the same for an unknown address and a wrong password; RateLimited.
     """
     user = users.by_email(email)
-    if not passwords.matches(user, password) or user is None:
+    if not passwords.matches(user, password) or user is None or not _is_still_right(user):
         raise Unauthenticated("BAD_LOGIN", "there is nobody with this address and this password")
+    passwords.renew(user, password)
     if user.totp:
         challenge = _challenge(user)
         db.session.commit()
@@ -50,6 +51,17 @@ def complete(challenge: str, code: str, visit: Visit, before: Person | None) -> 
         text = f"{totp.codes_left(user)} left, {visit.words}"
         note_everywhere(user, Author(user.email, visit.request_id), "user.use_recovery_code", text)
     return _begin(user, visit, before)
+
+
+def _is_still_right(user: User) -> bool:
+    """Whether nobody has changed the password since it was compared; from now on nobody can.
+
+    Comparing takes a while. Who changes a password ends all sessions and challenges, and must not be followed
+    by one of the old password's; nor can the challenges that are counted become more meanwhile.
+    """
+    compared = user.password_hash
+    db.session.refresh(user, with_for_update={"key_share": True})
+    return user.password_hash == compared
 
 
 def _begin(user: User, visit: Visit, before: Person | None) -> str:

@@ -15,7 +15,7 @@ from flute_server.admin.find import as_uuid, find
 from flute_server.admin.paging import page
 from flute_server.admin.sessions import Person
 from flute_server.errors import FailedPrecondition, PermissionDenied, not_found
-from flute_server.models import Account, Member, Role, User, db
+from flute_server.models import Account, Invitation, Member, Role, User, db
 
 # In the order of what they may.
 RANKS = (Role.VIEWER, Role.DEVELOPER, Role.ADMIN, Role.OWNER)
@@ -37,9 +37,13 @@ def rank(role: Role) -> int:
 
 def require_may_give(by: Role, *roles: Role) -> None:
     """Raises PermissionDenied unless somebody with the role `by` may make and unmake such members."""
-    if Role.OWNER in roles and by is not Role.OWNER:
+    if not _may_give(by, *roles):
         text = "only owners make and unmake owners; ask one of them"
         raise PermissionDenied("ROLE_TOO_LOW", text, metadata={"role": Role.OWNER})
+
+
+def _may_give(by: Role, *roles: Role) -> bool:
+    return by is Role.OWNER or Role.OWNER not in roles
 
 
 def list_page(account_id: str, size: int, token: str) -> tuple[list[Seat], str]:
@@ -65,6 +69,7 @@ def set_role(account_id: str, user_id: str, role: Role, by: Role, author: Author
         _require_another_owner(account.id, member.user_id)
     before, member.role = member.role, role
     (seat,) = seats([member])
+    _end_invitations(account, seat.user.email, role, author)
     note(account.id, author, "member.update", seat.user.email, f"{role}, before {before}")
     db.session.commit()
     return seat
@@ -101,7 +106,21 @@ def _remove(account: Account, member: Member, author: Author) -> None:
     email = db.session.get_one(User, member.user_id).email
     note(account.id, author, "member.delete", email, f"was {member.role}")
     db.session.delete(member)
+    _end_invitations(account, email, None, author)
     db.session.commit()
+
+
+def _end_invitations(account: Account, inviter: str, left: Role | None, author: Author) -> None:
+    """Take back what somebody could not offer any more with the role that is left to them.
+
+    They have seen the links, and would come back by them.
+    """
+    theirs = Invitation.account_id == account.id, Invitation.inviter == inviter
+    for row in db.session.scalars(select(Invitation).where(*theirs)):
+        if left is None or rank(left) < rank(Role.ADMIN) or not _may_give(left, Role(row.role)):
+            text = f"{inviter}, who invited, may not any more"
+            note(account.id, author, "invitation.delete", row.email, text)
+            db.session.delete(row)
 
 
 def _require_another_owner(account_id: uuid.UUID, user_id: uuid.UUID) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from flute_server.admin import (
     accounts,
@@ -22,7 +22,7 @@ from flute_server.admin.audit import Author, note_everywhere
 from flute_server.admin.find import optional_name, required_name
 from flute_server.admin.sessions import Person, Visit
 from flute_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, invalid
-from flute_server.models import SignUp, TokenKind, User, UserToken, db
+from flute_server.models import Invitation, SignUp, TokenKind, User, UserToken, db
 from flute_server.vault import new_token, token_hash
 
 LIFETIME = timedelta(days=7)
@@ -109,6 +109,9 @@ def confirm(token: str, visit: Visit) -> str:
         if users.by_email(row.email):
             raise AlreadyExists("USER_EXISTS", f"there is a log-in for {row.email} already")
         user.email = row.email
+        # So that they end with the inviter's rights.
+        theirs = update(Invitation).where(Invitation.inviter == before)
+        db.session.execute(theirs.values(inviter=user.email))
     elif row.email != user.email:
         raise tokens.spent()
     user.confirm_time = datetime.now(UTC)

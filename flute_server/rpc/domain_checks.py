@@ -9,6 +9,7 @@ from flute.v1.domain_check_service_pb2_grpc import DomainCheckServiceServicer
 from flute_server.admin import domain_checks
 from flute_server.config import Config
 from flute_server.domain.authentication.checks import Check
+from flute_server.rpc.waiting import waiting
 
 
 class DomainCheckServicer(DomainCheckServiceServicer):
@@ -20,7 +21,8 @@ class DomainCheckServicer(DomainCheckServiceServicer):
     def CheckDomain(
         self, request: pb.CheckDomainRequest, context: grpc.ServicerContext
     ) -> pb.CheckDomainResponse:
-        found = domain_checks.check(self._config, request.environment_id)
+        with waiting(self._config.grpc_threads).one():
+            found = domain_checks.check(self._config, request.environment_id)
         return pb.CheckDomainResponse(
             domain=found.domain, summary=found.summary, checks=map(_check, found.checks)
         )

@@ -13,7 +13,7 @@ from flute_server.config import Config
 from flute_server.models import Account, Invitation, db
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.masks import require_only
-from flute_server.rpc.principal import author, own_role, require_account, require_person, visit
+from flute_server.rpc.principal import author, current, own_role, require_account, require_person, visit
 from flute_server.rpc.roles import from_role, to_role
 from flute_server.sending import throttle
 from flute_server.sending.limits import meter
@@ -52,7 +52,8 @@ class MemberServicer(MemberServiceServicer):
     ) -> pb.CreateInvitationResponse:
         account_id = require_account(request.account_id)
         role = to_role("role", request.role)
-        throttle.invitation(self._meter, account_id)
+        if person := current.get().person:
+            throttle.invitation(self._meter, request.email, account_id, str(person.user_id))
         row, link = invitations.create(account_id, request.email, role, own_role(), author())
         return pb.CreateInvitationResponse(
             invitation=_invitation(row), link=link, mail_configured=system_mail.is_configured()

@@ -21,6 +21,7 @@ from flute_server.rpc.convert import timestamp
 from flute_server.rpc.principal import author, require_account
 from flute_server.rpc.provider_health import told
 from flute_server.rpc.statistics import period
+from flute_server.rpc.waiting import waiting
 from flute_server.sending import account_health, health
 
 
@@ -80,7 +81,8 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     def VerifyProviderAccount(
         self, request: pb.VerifyProviderAccountRequest, context: grpc.ServicerContext
     ) -> pb.VerifyProviderAccountResponse:
-        check = provider_accounts.verify(self._config, request.id)
+        with waiting(self._config.grpc_threads).one():
+            check = provider_accounts.verify(self._config, request.id)
         if check.ok:
             health.reset(find(ProviderAccount, request.id).id)
             db.session.commit()

@@ -18,6 +18,7 @@ from flute_server.errors import Violation, invalid
 from flute_server.models import AlertKind, Environment, WebhookEndpoint, db
 from flute_server.rpc.convert import time, timestamp
 from flute_server.rpc.principal import author, current, require_sender
+from flute_server.rpc.waiting import waiting
 from flute_server.sending import alerts
 from flute_server.sending.webhooks import log
 from flute_server.sending.webhooks.log import Entry, Try
@@ -85,7 +86,8 @@ class WebhookServicer(WebhookServiceServicer):
     def TestWebhookEndpoint(
         self, request: pb.TestWebhookEndpointRequest, context: grpc.ServicerContext
     ) -> pb.WebhookTry:
-        return _try(probe(self._config, _found(request.id)))
+        with waiting(self._config.grpc_threads).one():
+            return _try(probe(self._config, _found(request.id)))
 
     def ListWebhookDeliveries(
         self, request: pb.ListWebhookDeliveriesRequest, context: grpc.ServicerContext

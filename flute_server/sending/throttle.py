@@ -60,9 +60,10 @@ def mail(meter: Meter, email: str, address: str) -> None:
     _hold(meter, limits, _TOO_MANY_MAILS)
 
 
-def invitation(meter: Meter, account_id: str) -> None:
-    """Raises RateLimited."""
-    _hold(meter, {f"invite:{account_id}": _INVITATIONS}, "too many invitations")
+def invitation(meter: Meter, email: str, account_id: str, inviter: str) -> None:
+    """One to an address, of an account, and by a person, who may have many accounts. Raises RateLimited."""
+    limits = {f"invite:{account_id}": _INVITATIONS, f"invite-by:{_mark(inviter)}": _INVITATIONS}
+    _hold(meter, {**limits, f"invited:{_mark(email)}": _MAILS_TO}, "too many invitations")
 
 
 def _hold(meter: Meter, limits: Mapping[str, Slow], text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import grpc
@@ -43,6 +44,11 @@ def test_what_is_not_public_asks_for_a_login(web: FlaskClient, script: Script):
         )
         assert (live.status_code, live.headers["HX-Redirect"]) == (204, "/login?next=/emails"), address
     assert script.calls == []
+
+
+def test_a_page_of_htmx_that_is_no_address_leads_to_the_login_too(web: FlaskClient):
+    answer = web.get("/emails", headers={"HX-Request": "true", "HX-Current-URL": "http://["})
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, "/login")
 
 
 def test_the_public_pages_are_these(web: FlaskClient):
@@ -117,6 +123,26 @@ def test_the_token_of_another_browser_does_not_count(inside: FlaskClient, script
 def test_the_json_api_knows_no_session(inside: FlaskClient, script: Script):
     assert inside.get("/v1/email").status_code == 401
     assert all("authorization" not in metadata for metadata in script.metadata)
+
+
+# ----- forms that nobody fills in
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/x-url-encoded"])
+def test_a_form_of_millions_of_fields_is_not_taken_apart(inside: FlaskClient, script: Script, kind: str):
+    begin = time.process_time()
+    answer = inside.post("/settings/name", data=b"&a=" * 4_000_000, content_type=kind, headers=PAGE)
+    assert (answer.status_code, answer.mimetype) == (413, "text/html")
+    assert "1,000 fields" in answer.text
+    assert time.process_time() - begin < 1
+    assert set(script.calls) <= {"GetMe"}
+
+
+def test_who_is_not_logged_in_fills_in_short_forms(web: FlaskClient, script: Script):
+    answer = web.post("/login", data={"email": "x" * 70_000}, headers=PAGE)
+    assert (answer.status_code, answer.mimetype) == (413, "text/html")
+    assert "64 KB" in answer.text
+    assert script.calls == []
 
 
 # ----- headers and errors

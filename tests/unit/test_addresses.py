@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flute_server.addresses import _why_invalid, why_invalid
+from flute_server.addresses import _why_invalid, domain_of, why_invalid
 
 letters = st.text(alphabet="aZ9.-_+'\"@ é\0<>!", max_size=8)
 locals_ = st.one_of(
@@ -41,3 +43,13 @@ def test_nothing_is_let_through_or_refused_that_was_not_before(local: str, domai
 @pytest.mark.parametrize("address", ["ada@example.com", "o'neil+x@sub.example.com", "zoë@example.com"])
 def test_usual_addresses_are_well(address: str) -> None:
     assert why_invalid(address) == ""
+
+
+@pytest.mark.parametrize("letter", ["a", "é", '" '])
+def test_megabytes_are_refused_without_being_looked_at(letter: str) -> None:
+    before, begin = _why_invalid.cache_info().currsize, time.process_time()
+    assert "too long" in why_invalid(letter * 4_000_000 + "@example.com")
+    with pytest.raises(ValueError, match="too long"):
+        domain_of(letter * 4_000_000)
+    assert time.process_time() - begin < 0.5
+    assert _why_invalid.cache_info().currsize == before

@@ -122,7 +122,8 @@ def raw(most: int) -> bytes:
     elif expected <= most:
         body = _wait_for(expected)
     if expected > most:
-        text = f"The body is larger than {most >> 20} MB. Send less at once, or links instead of large files."
+        size = f"{most >> 20} MB" if most >> 20 else f"{most >> 10} KB"
+        text = f"The body is larger than {size}. Send less at once, or links instead of large files."
         raise Problem(413, "request_entity_too_large", text)
     if len(body) < expected:
         raise Problem(408, "incomplete_body", "The body did not arrive completely in time.")

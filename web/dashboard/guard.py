@@ -29,6 +29,10 @@ _csrf = CSRFProtect()
 
 # The longest form: a suppression list of some ten thousand lines, or a mail with an attachment to try out.
 MAX_FORM = 12 * 1024 * 1024
+# Of who is not logged in: an address, a password, a name.
+MAX_STRANGERS_FORM = 64 * 1024
+# Taking a form of megabytes apart into its fields would keep everybody else waiting for seconds.
+MOST_FIELDS = 1000
 # As long as a session lives without being used (flute_server/admin/sessions.py).
 REMEMBERED = timedelta(days=14)
 
@@ -85,7 +89,11 @@ def _take_form() -> None:
     """Read a form with the patience of the API, then check that it comes from a page of ours."""
     if request.method != "POST":
         return
-    request.environ["wsgi.input"] = BytesIO(raw(MAX_FORM))
+    body = raw(MAX_FORM if session.token() else MAX_STRANGERS_FORM)
+    # Werkzeug bounds the parts of multipart/form-data alone.
+    if request.mimetype != "multipart/form-data" and body.count(b"&") >= MOST_FIELDS:
+        raise Problem(413, "too_many_fields", f"A form may have up to {MOST_FIELDS:,} fields.")
+    request.environ["wsgi.input"] = BytesIO(body)
     _csrf.protect()
 
 
@@ -114,9 +122,15 @@ def to_login() -> ResponseReturnValue:
     """Ask them to log in, and come back to this page then."""
     if request.headers.get("HX-Request"):
         # htmx would put the login page into a part of this one.
-        there = urlsplit(request.headers.get("HX-Current-URL", "")).path
-        return Response(status=204, headers={"HX-Redirect": _login(there)})
+        return Response(status=204, headers={"HX-Redirect": _login(_page_of_htmx())})
     return redirect(_login(request.full_path.rstrip("?") if request.method == "GET" else ""))
+
+
+def _page_of_htmx() -> str:
+    try:
+        return urlsplit(request.headers.get("HX-Current-URL", "")).path
+    except ValueError:  # anybody can write anything there
+        return ""
 
 
 def _login(here: str) -> str:

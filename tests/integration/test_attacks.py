@@ -1,0 +1,160 @@
+"""What somebody tries who means no good."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from flute.v1 import provider_account_service_pb2
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from flute_server.vault import password_hash
+from tests.integration.people import MEMBER, PASSWORD, PERSON, Browser, People, new_email, refused
+from tests.rpc import details
+from tests.stack import until
+
+VIEWER, DEVELOPER, ADMIN, OWNER = range(1, 5)
+
+# Each becomes 18 letters when it is made comparable (NFKC).
+SWELLING = "\ufdfa" * 1_000_000
+
+
+def test_a_password_of_megabytes_takes_no_time(people: People):
+    people.operator()
+    stranger, begin = Browser(people), time.monotonic()
+    with refused("BAD_LOGIN"):
+        stranger.log_in(SWELLING)
+    with refused("INVALID_FIELDS", "password"):
+        stranger.sign_up(password=SWELLING)
+    with refused("INVALID_FIELDS", "new_password"):
+        stranger.reset("flute_once_x", SWELLING)
+    with refused("INVALID_FIELDS", "email"):
+        stranger.sign_up(email="a" * 4_000_000 + "@example.com")
+    assert time.monotonic() - begin < 2
+
+
+def waits_for_a_lock(people: People) -> bool:
+    query = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return bool(people.sql(query))
+
+
+def in_background(call: Any) -> tuple[threading.Thread, list[str]]:
+    """The thread that calls, and how it went."""
+    went: list[str] = []
+
+    def run() -> None:
+        try:
+            call()
+            went.append("well")
+        except grpc.RpcError as error:
+            went.append(details(error)[0])
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, went
+
+
+def test_who_knew_the_old_password_does_not_come_in_while_it_is_changed(people: People):
+    victim = people.person()
+    thief, victim_id = Browser(people, email=victim.email), victim.me().id
+    with psycopg.connect(people.stack.services.database_url) as other:
+        query = 'UPDATE "user" SET password_hash = %s WHERE email = %s'
+        other.execute(query, (password_hash("a quite new password"), victim.email))
+        thread, went = in_background(thief.log_in)
+        until(lambda: went or waits_for_a_lock(people), "the log-in to go as far as it can")
+        other.execute("DELETE FROM session WHERE user_id = %s", (victim_id,))
+    thread.join(10)
+    assert went == ["BAD_LOGIN"]
+
+
+def invitation_of(who: Browser, role: int) -> str:
+    return str(who.invite(new_email(), role).link.rpartition("/")[2])
+
+
+def test_who_was_removed_does_not_come_back_by_an_invitation_of_their_own(people: People):
+    owner = people.person()
+    admin = people.member(owner, ADMIN)
+    kept, secret = invitation_of(owner, VIEWER), invitation_of(admin, ADMIN)
+    owner.call(people.client.members.RemoveMember, MEMBER.RemoveMemberRequest(user_id=admin.me().id))
+    with refused("INVITATION_OVER"):
+        admin.accept(secret)
+    assert admin.accept(kept).role == VIEWER
+
+
+@pytest.mark.parametrize(("left", "ends"), [(ADMIN, [OWNER]), (DEVELOPER, [VIEWER, ADMIN, OWNER])])
+def test_who_lost_a_role_cannot_give_it_by_an_older_invitation(people: People, left: int, ends: list[int]):
+    owner = people.person()
+    other = people.member(owner, OWNER)
+    links = {role: invitation_of(other, role) for role in (VIEWER, ADMIN, OWNER)}
+    member = MEMBER.Member(user_id=other.me().id, role=left)  # type: ignore[arg-type]
+    request = MEMBER.UpdateMemberRequest(member=member, update_mask=FieldMask(paths=["role"]))
+    owner.call(people.client.members.UpdateMember, request)
+    for role, link in links.items():
+        if role in ends:
+            with refused("INVITATION_OVER"):
+                other.accept(link)
+    rows = owner.call(people.client.members.ListInvitations, MEMBER.ListInvitationsRequest()).invitations
+    assert {row.role for row in rows} == set(links) - set(ends)
+
+
+def test_a_new_address_does_not_save_an_invitation(people: People):
+    owner = people.person()
+    admin = people.member(owner, ADMIN)
+    link, new = invitation_of(admin, ADMIN), new_email()
+    request = PERSON.ChangeEmailRequest(password=PASSWORD, new_email=new)
+    admin.call(people.client.persons.ChangeEmail, request)
+    admin.email = new
+    admin.confirm(admin.mail("confirm"))
+    owner.call(people.client.members.RemoveMember, MEMBER.RemoveMemberRequest(user_id=admin.me().id))
+    with refused("INVITATION_OVER"):
+        admin.accept(link)
+
+
+def test_nobody_is_flooded_with_invitations(people: People):
+    victim = new_email()
+    senders = [people.person() for _ in range(2)]
+    for nth in range(4):
+        senders[nth % 2].invite(victim)
+    with refused("RATE_LIMITED"):
+        people.person().invite(victim.upper())
+    senders[0].invite(new_email())
+
+
+def test_a_mail_server_that_says_nothing_keeps_nobody_else_waiting(people: People):
+    owner = people.person()
+    accounts = people.client.provider_accounts
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        credentials = {"host": "127.0.0.1", "port": str(silent.getsockname()[1]), "security": "none"}
+        given = provider_account_service_pb2.ProviderAccount(
+            provider="smtp", name="Silence", credentials=credentials
+        )
+        request = provider_account_service_pb2.CreateProviderAccountRequest(provider_account=given)
+        verify = provider_account_service_pb2.VerifyProviderAccountRequest(
+            id=owner.call(accounts.CreateProviderAccount, request).id
+        )
+        begun = [in_background(lambda: owner.call(accounts.VerifyProviderAccount, verify)) for _ in range(10)]
+        until(lambda: sum(bool(went) for _, went in begun) >= 8, "the ones too many to be refused", 5)
+        begin = time.monotonic()
+        assert owner.me().email == owner.email
+        assert time.monotonic() - begin < 2
+    for thread, _ in begun:
+        thread.join(30)
+    assert sorted(word for _, went in begun for word in went)[:8] == ["BUSY"] * 8
+
+
+def test_a_flood_of_log_ins_leaves_threads_to_everybody_else(people: People):
+    owner, thieves = people.person(), [Browser(people) for _ in range(40)]
+    begun = [in_background(thief.log_in) for thief in thieves]
+    begin = time.monotonic()
+    assert owner.me().email == owner.email
+    took = time.monotonic() - begin
+    for thread, _ in begun:
+        thread.join(30)
+    words = [word for _, went in begun for word in went]
+    assert set(words) == {"BAD_LOGIN", "BUSY"}, words
+    assert took < 5
