@@ -33,6 +33,12 @@ def log_in(email: str, password: str, visit: Visit, before: Person | None) -> tu
     return _begin(user, visit, before), ""
 
 
+def challenged(challenge: str) -> str:
+    """The id of the user whose code a challenge asks for; empty if it is none."""
+    row = tokens.find(challenge, TokenKind.CHALLENGE)
+    return str(row.user_id) if row else ""
+
+
 def complete(challenge: str, code: str, visit: Visit, before: Person | None) -> str:
     """A session's token, for the code that the challenge asks for. Raises Unauthenticated."""
     row = tokens.find(challenge, TokenKind.CHALLENGE)

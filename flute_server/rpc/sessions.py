@@ -33,9 +33,11 @@ class SessionServicer(SessionServiceServicer):
         self, request: pb.CompleteLogInRequest, context: grpc.ServicerContext
     ) -> pb.LogInResponse:
         here = visit()
-        throttle.code(self._meter, here.address)
+        user_id = log_in.challenged(request.challenge_token)
+        throttle.code(self._meter, user_id, here.address)
         before = current.get().person
         token = log_in.complete(request.challenge_token, request.code, here, before)
+        throttle.code_was_right(self._meter, user_id)
         return pb.LogInResponse(session_token=token)
 
     def LogOut(self, request: pb.LogOutRequest, context: grpc.ServicerContext) -> Empty:

@@ -17,6 +17,8 @@ from flute_server.sending.limits import Meter, network
 _GUESSES_HERE = Slow(every_s=30, burst=10)
 _GUESSES = Slow(every_s=10, burst=100)
 _GUESSES_FROM = Slow(every_s=2, burst=60)
+# Of one person's codes by who has the password: of a million codes three are right at a time.
+_CODES = Slow(every_s=300, burst=25)
 # Mails to one address, and mails that one client has sent.
 _MAILS_TO = Slow(every_s=600, burst=4)
 _MAILS_FROM = Slow(every_s=30, burst=20)
@@ -38,9 +40,18 @@ def logged_in(meter: Meter, email: str, address: str) -> None:
     meter.forgive(f"login:{_mark(email)}:{network(address)}")
 
 
-def code(meter: Meter, address: str) -> None:
-    """Raises RateLimited. How often one person's code may be guessed is kept in the database."""
-    _hold(meter, {f"code-from:{network(address)}": _GUESSES_FROM}, _TOO_OFTEN)
+def code(meter: Meter, user_id: str, address: str) -> None:
+    """user_id: empty for a challenge that is none. Raises RateLimited.
+
+    That stands however long it goes on; what a few minutes allow is kept in the database besides.
+    """
+    own = {f"code-of:{user_id}": _CODES} if user_id else {}
+    _hold(meter, {**own, f"code-from:{network(address)}": _GUESSES_FROM}, _TOO_OFTEN)
+
+
+def code_was_right(meter: Meter, user_id: str) -> None:
+    """What was typed before was a person's mistake."""
+    meter.forgive(f"code-of:{user_id}")
 
 
 def proof(meter: Meter, user_id: object) -> None:

@@ -14,7 +14,16 @@ from flute.v1 import provider_account_service_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from flute_server.vault import password_hash
-from tests.integration.people import MEMBER, PASSWORD, PERSON, Browser, People, new_email, refused
+from tests.integration.people import (
+    MEMBER,
+    PASSWORD,
+    PERSON,
+    Browser,
+    People,
+    new_address,
+    new_email,
+    refused,
+)
 from tests.rpc import details
 from tests.stack import until
 
@@ -70,6 +79,24 @@ def test_who_knew_the_old_password_does_not_come_in_while_it_is_changed(people: 
         other.execute("DELETE FROM session WHERE user_id = %s", (victim_id,))
     thread.join(10)
     assert went == ["BAD_LOGIN"]
+
+
+def test_codes_are_not_guessed_for_long_whatever_the_challenge(people: People):
+    victim = people.person()
+    victim.enable_totp()
+    thief = Browser(people, email=victim.email)
+    for _ in range(5):
+        challenge = thief.log_in()
+        for _ in range(5):
+            with refused("BAD_CODE"):
+                thief.complete(challenge, "000000")
+    thief.address, challenge = new_address(), thief.log_in()
+    with refused("RATE_LIMITED"):
+        thief.complete(challenge, "000000")
+    # Others have a limit of their own.
+    other = people.person()
+    other.enable_totp()
+    other.complete(other.log_in(), other.code())
 
 
 def invitation_of(who: Browser, role: int) -> str:
