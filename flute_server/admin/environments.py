@@ -29,6 +29,7 @@ from flute_server.models import (
 )
 from flute_server.providers.base import Provider
 from flute_server.providers.registry import PROVIDERS
+from flute_server.providers.simulator import Simulator
 
 WAITS_S = range(60, 7 * 24 * 3600 + 1)
 RETENTION_DAYS = range(3651)
@@ -52,7 +53,8 @@ def create(
     try:
         domain = addresses.domain_of(domain)
     except ValueError as error:
-        raise invalid([Violation("environment.domain", str(error))]) from error
+        text = "not a domain; write it without https:// and @, like mail.example.com"
+        raise invalid([Violation("environment.domain", text)]) from error
     environment = Environment(account_id=account.id, domain=domain)
     change(environment, {**settings, "name": name})
     db.session.add(environment)
@@ -121,7 +123,18 @@ def remarks(environment: Environment) -> Remarks:
         found.append("there is no route in use: mail is refused or waits until there is one")
     if len(rows) == 1:
         found.append("there is one route: nothing can take over when it fails")
+    found += _simulators([account for _, account in rows])
     return Remarks(found, _unequal([(account.name, PROVIDERS[account.provider]) for _, account in rows]))
+
+
+def _simulators(accounts: list[ProviderAccount]) -> list[str]:
+    """Those that stand among accounts which really send: mail that reaches them counts as delivered."""
+    played = [account.name for account in accounts if account.provider == Simulator.slug]
+    if len(played) == len(accounts):
+        return []
+    return [
+        f"{name} delivers to nobody: mail that gets to it is lost, and shows as delivered" for name in played
+    ]
 
 
 def _unequal(providers: list[tuple[str, type[Provider]]]) -> list[str]:

@@ -51,7 +51,10 @@ def complete(challenge: str, code: str, visit: Visit, before: Person | None) -> 
     if user.totp and not used:
         row.tries += 1
         db.session.commit()
-        raise Unauthenticated("BAD_CODE", "not a code that counts now; each counts once")
+        raise Unauthenticated(
+            "BAD_CODE",
+            "this code does not count now, and each counts once; type the next one",
+        )
     db.session.delete(row)
     if used == "recovery code":
         text = f"{totp.codes_left(user)} left, {visit.words}"

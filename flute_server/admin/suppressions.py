@@ -110,7 +110,7 @@ def import_csv(account_id: str, data: bytes, author: Author) -> Imported:
     added = _add(account.id, good)
     done = Imported(added, len(good) - added, len(bad), bad[:PROBLEMS_SHOWN])
     text = f"{added:,} added, {done.known:,} were on the list, {done.refused:,} lines refused"
-    note(account.id, author, "suppression.import", f"{added:,} addresses", text)
+    note(account.id, author, "suppression.import", f"{added:,} address{'' if added == 1 else 'es'}", text)
     db.session.commit()
     return done
 

@@ -90,7 +90,7 @@ def matching_step(secret: str, code: str, now: float, last: int | None) -> int |
 
 def wrong_code() -> InvalidArgument:
     """The error for a code that is none."""
-    text = "not a code that counts now; each counts once, and your clock must be right"
+    text = "this code does not count now; type the next one, and see that the clock of your phone is right"
     return invalid([Violation("code", text)])
 
 

@@ -51,6 +51,7 @@ _FIGURES = {
     "complained": EventType.COMPLAINED,
     "suppressed": EventType.SUPPRESSED,
     "failovers": EventType.FAILOVER,
+    "canceled": EventType.CANCELED,
 }
 
 

@@ -170,7 +170,7 @@ def test_from_an_empty_account_to_mail_that_goes_where_it_should(team: Team, vis
 
 
 def add_both(page: Page) -> None:
-    for name in ("SendGrid (sendgrid)", "Postmark (postmark)"):
+    for name in ("SendGrid", "Postmark"):
         page.get_by_label("Provider account").select_option(name)
         page.get_by_role("button", name="Add", exact=True).click()
         said(page, "The provider is added")
@@ -184,8 +184,9 @@ def put_in_order(page: Page) -> None:
     assert dry_run(page) == ["SendGrid", "Postmark"]
     sound(page)
     page.goto(environment)
-    page.get_by_role("button", name="Move Postmark up").click()
+    page.get_by_role("button", name="Move Postmark up").press("Enter")
     in_order(page, "Postmark", "SendGrid")
+    expect(page.get_by_role("button", name="Move Postmark down")).to_be_focused()
     assert dry_run(page) == ["Postmark", "SendGrid"]
     page.goto(environment)
     drag(page, 1, 0)

@@ -11,8 +11,9 @@ from flask import Flask
 from flute_server.admin import environments
 from flute_server.admin.audit import Author
 from flute_server.config import Config, ConfigError
-from flute_server.errors import FailedPrecondition
+from flute_server.errors import FailedPrecondition, InvalidArgument
 from flute_server.local.embedded import Services
+from flute_server.models import Environment, ProviderAccount, db
 from tests.integration.places import Place, fresh_app
 
 OPERATOR = Author("service")
@@ -32,6 +33,25 @@ def test_links_need_an_address_that_leads_to_web(app: Flask):
     assert environments.update(id_, {"one_click_unsubscribe": False}, OPERATOR).one_click_unsubscribe is False
     app.config["FLUTE"] = dataclasses.replace(app.config["FLUTE"], public_url="https://mail.example.com")
     assert environments.update(id_, {"one_click_unsubscribe": True}, OPERATOR).one_click_unsubscribe is True
+
+
+@pytest.mark.parametrize("domain", ["https://acme.example", "ada@acme.example", "acme example", ""])
+def test_what_is_no_domain_is_told_how_to_write_one(app: Flask, domain: str):
+    place = Place.create()
+    with pytest.raises(InvalidArgument) as found:
+        environments.create(str(place.tenant_id), "Shop", domain, {}, OPERATOR)
+    assert "without https:// and @, like mail.example.com" in found.value.violations[0].text
+
+
+def test_a_simulator_among_providers_that_really_send_is_warned_of(app: Flask):
+    place = Place.create()
+    environment = db.session.get_one(Environment, place.environment_id)
+    assert not [text for text in environments.remarks(environment).warnings if "nobody" in text]
+    db.session.get_one(ProviderAccount, place.accounts[1]).provider = "simulator"
+    assert [text for text in environments.remarks(environment).warnings if "delivers to nobody" in text]
+    for account in place.accounts:
+        db.session.get_one(ProviderAccount, account).provider = "simulator"
+    assert not [text for text in environments.remarks(environment).warnings if "nobody" in text]
 
 
 def _config(url: str) -> Config:

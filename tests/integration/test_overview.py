@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 from flask import Flask
 from flute.v1 import statistics_service_pb2 as pb
 from sqlalchemy import text
@@ -276,6 +277,17 @@ def test_what_was_saved_by_failover_is_seen_over_grpc(stack: Stack):
         }
         assert sum(point.figures.sent for point in seen.series) == 1
     assert ask(stack.tenant("postmark")).total.accepted == 0
+
+
+def test_what_was_taken_back_is_counted(stack: Stack):
+    tenant = stack.tenant("postmark")
+    mail = tenant.send(send_at=(datetime.now(UTC) + DAY).isoformat())
+    url, headers = (
+        f"{stack.web_address}/v1/email/{mail}/cancel",
+        {"Authorization": f"Bearer {tenant.access_token}"},
+    )
+    assert requests.post(url, headers=headers, timeout=15).status_code == 200
+    until(lambda: ask(tenant).total.canceled == 1, "the figures follow", 10)
 
 
 def test_what_cannot_be_told_over_grpc(stack: Stack):

@@ -74,6 +74,11 @@ def test_every_state_has_a_tone():
     assert show.tone("never heard of") == "neutral"
 
 
+def test_names_in_a_text_are_left_as_they_are():
+    assert show.sentence("half_open") == "Half open"
+    assert show.sentence("set FLUTE_SYSTEM_SMTP first") == "Set FLUTE_SYSTEM_SMTP first"
+
+
 def test_shares_of_a_whole():
     assert list(show.shares([("a", 30, "good"), ("b", 10, "bad")])) == [
         (0.0, 75.0, "good"),

@@ -39,6 +39,14 @@ def moved(ranks: Ranks, move: str) -> Ranks:
     return ranks
 
 
+def next_move(move: str) -> str:
+    """What would move the same rank on in the same direction: up:2 -> up:1. Empty after other moves."""
+    what, _, where = move.partition(":")
+    if what not in {"up", "down"} or not where.isdecimal():
+        return ""
+    return f"{what}:{max(0, int(where) + (1 if what == 'down' else -1))}"
+
+
 def _parted(ranks: Ranks, route_id: str) -> Ranks:
     """The route gets a rank of its own, after those with which it shared one."""
     changed: Ranks = []

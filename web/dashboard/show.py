@@ -130,8 +130,9 @@ def tone(status: str) -> str:
 
 
 def sentence(word: str) -> str:
-    """half_open -> Half open, as it begins a sentence or stands alone."""
-    text = word.replace("_", " ").strip()
+    """half_open -> Half open, as it begins a sentence or stands alone; texts keep their names: FLUTE_PORT."""
+    text = word.strip()
+    text = text if " " in text else text.replace("_", " ")
     return text[:1].upper() + text[1:]
 
 

@@ -26,6 +26,21 @@ def test_one_button(move: str, expected: str):
     assert ordering.written(ordering.moved(ordering.read("a,b+c,d"), move)) == expected
 
 
+@pytest.mark.parametrize(
+    ("move", "following"),
+    [
+        ("up:2", "up:1"),
+        ("up:1", "up:0"),
+        ("down:0", "down:1"),
+        ("up:0", "up:0"),
+        ("join:1", ""),
+        ("up:x", ""),
+    ],
+)
+def test_the_same_button_again(move: str, following: str):
+    assert ordering.next_move(move) == following
+
+
 def test_what_is_no_order_is_left_to_the_server():
     assert ordering.read("") == []
     assert ordering.read(",,a+,") == [["a", ""]]

@@ -67,12 +67,12 @@ def add_route(id_: str) -> ResponseReturnValue:
 @dashboard.post("/environments/<id_>/routes/order")
 def reorder_routes(id_: str) -> ResponseReturnValue:
     """The order that was dragged, or the one that was seen with one button's move."""
-    ranks = ordering.read(request.form.get("order", ""))
-    if move := request.form.get("move", ""):
+    ranks, move = ordering.read(request.form.get("order", "")), request.form.get("move", "")
+    if move:
         ranks = ordering.moved(ranks, move)
     message = ReorderRoutesRequest(environment_id=id_, ranks=[RouteRank(route_ids=rank) for rank in ranks])
     act(message, ReorderRoutesResponse, "The order is changed. New mail follows it from now on.")
-    return _back(id_)
+    return _back(id_, ordering.next_move(move))
 
 
 @dashboard.post("/environments/<id_>/routes/<route_id>")
@@ -119,8 +119,8 @@ def remove_route(id_: str, route_id: str) -> ResponseReturnValue:
     return _back(id_)
 
 
-def _back(id_: str) -> ResponseReturnValue:
-    return redirect(url_for("dashboard.environment", id_=id_), 303)
+def _back(id_: str, focus: str = "") -> ResponseReturnValue:
+    return redirect(url_for("dashboard.environment", id_=id_, focus=focus or None), 303)
 
 
 def _routes_page(id_: str, adding: Form | None = None, changing: tuple[str, Form] | None = None) -> str:
@@ -136,10 +136,11 @@ def _routes_page(id_: str, adding: Form | None = None, changing: tuple[str, Form
         "routes",
         ranks=ranks,
         order=ordering.written([[line.route.id for line in rank] for rank in ranks]),
-        choices=[(a.id, f"{a.name} ({a.provider})") for a in accounts.values() if a.id not in used],
+        choices=[(a.id, a.name) for a in accounts.values() if a.id not in used],
         connected=bool(accounts),
         adding=adding or Form(),
         open_route=changing[0] if changing else "",
+        focus=request.args.get("focus", ""),
         providers_url=address_of("provider_accounts"),
     )
 

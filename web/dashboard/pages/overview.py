@@ -49,6 +49,7 @@ _OUTCOMES = (
     ("bounced", "Bounced", "bad"),
     ("failed", "Failed", "warn"),
     ("suppressed", "Suppressed", "neutral"),
+    ("canceled", "Canceled", "neutral"),
 )
 
 

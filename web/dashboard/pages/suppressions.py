@@ -68,7 +68,7 @@ def remove_suppression(id_: str) -> ResponseReturnValue:
 @dashboard.route("/suppressions/import", methods=["GET", "POST"])
 def import_suppressions() -> ResponseReturnValue:
     """A file, or lines pasted in."""
-    form, told = Form.of(), None
+    form, told = Form.of({"csv": "file" if request.files.get("file") else "lines"}), None
     if request.method == "POST":
         told = form.send(
             ImportSuppressionsRequest(csv=_given(form)), ImportSuppressionsResponse, _IMPORT_TIMEOUT_S

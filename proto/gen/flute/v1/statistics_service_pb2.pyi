@@ -370,6 +370,7 @@ class OverviewFigures(_message.Message):
     COMPLAINED_FIELD_NUMBER: _builtins.int
     SUPPRESSED_FIELD_NUMBER: _builtins.int
     FAILOVERS_FIELD_NUMBER: _builtins.int
+    CANCELED_FIELD_NUMBER: _builtins.int
     emails: _builtins.int
     """Accepted mails; not known by provider account."""
     accepted: _builtins.int
@@ -392,6 +393,8 @@ class OverviewFigures(_message.Message):
     """Who got nothing, since their address is suppressed."""
     failovers: _builtins.int
     """Whose mail went on to another provider."""
+    canceled: _builtins.int
+    """Whose mail was taken back before it was sent."""
     def __init__(
         self,
         *,
@@ -406,10 +409,11 @@ class OverviewFigures(_message.Message):
         complained: _builtins.int = ...,
         suppressed: _builtins.int = ...,
         failovers: _builtins.int = ...,
+        canceled: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bounced", b"bounced", "complained", b"complained", "deferred", b"deferred", "delivered", b"delivered", "emails", b"emails", "failed", b"failed", "failovers", b"failovers", "rescued", b"rescued", "sent", b"sent", "suppressed", b"suppressed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bounced", b"bounced", "canceled", b"canceled", "complained", b"complained", "deferred", b"deferred", "delivered", b"delivered", "emails", b"emails", "failed", b"failed", "failovers", b"failovers", "rescued", b"rescued", "sent", b"sent", "suppressed", b"suppressed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
