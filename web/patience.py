@@ -1,8 +1,9 @@
-"""How long we wait for a request that arrives slowly, so that a few slow clients cannot hold every thread.
+"""How long we wait for a request that arrives slowly, and for a client that does not take its answer, so that
+a few slow clients cannot hold every thread.
 
-A thread that reads from a client says so here; one watchdog thread per process ends the waits that take too
-long by closing the reading side of the connection. The reader then sees the end of the data, and can still
-answer.
+A thread that reads from a client or writes to one says so here; one watchdog thread per process ends the
+waits that take too long. Of who reads it closes the reading side of the connection: the reader then sees the
+end of the data, and can still answer. Of who writes it closes the connection.
 
 The rules: a request has `timeout_s` for its head and for its body, with more time for a larger body; when
 half of the threads have waited for more than a second, those that waited longest are ended first; and when
@@ -31,6 +32,7 @@ class _Wait:
     fd: int
     since: float
     deadline: float
+    how: int  # as socket.shutdown has it
 
 
 class Watchdog:
@@ -47,11 +49,12 @@ class Watchdog:
         """Watch until the process ends."""
         threading.Thread(target=self._watch, name="patience", daemon=True).start()
 
-    def begin(self, fd: int, expected_bytes: int = 0) -> None:
-        """The calling thread starts to wait for data on this socket."""
+    def begin(self, fd: int, expected_bytes: int = 0, *, writes: bool = False) -> None:
+        """The calling thread starts to wait for data on this socket, or until data has left by it."""
         now = time.monotonic()
         deadline = now + self._timeout_s + expected_bytes / MIN_BYTES_PER_S
-        self._waits[threading.get_ident()] = _Wait(fd, now, deadline)
+        how = socket.SHUT_RDWR if writes else socket.SHUT_RD
+        self._waits[threading.get_ident()] = _Wait(fd, now, deadline, how)
 
     def end(self) -> None:
         """The calling thread waits no longer."""
@@ -71,14 +74,14 @@ class Watchdog:
         for index, (thread, wait) in enumerate(waits):
             too_many = index < slow - self._bearable
             if (too_many or now > wait.deadline) and self._waits.pop(thread, None) is wait:
-                _stop_reading(wait.fd)
+                _stop(wait)
 
 
-def _stop_reading(fd: int) -> None:
+def _stop(wait: _Wait) -> None:
     try:
         # A duplicate, and a plain socket: SSLSocket.shutdown would make the answer leave unencrypted.
-        with socket.socket(fileno=os.dup(fd)) as connection:
-            connection.shutdown(socket.SHUT_RD)
+        with socket.socket(fileno=os.dup(wait.fd)) as connection:
+            connection.shutdown(wait.how)
     except OSError:
         pass  # the client has gone already
 

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import socket
 import uuid
+from collections.abc import Callable
 from typing import Protocol
 
 from gunicorn import util  # type: ignore[import-untyped]  # gunicorn has no annotations
@@ -33,6 +34,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # see above
         logging.getLogger("gunicorn.error").addFilter(RedactKeys())
         # It has no setting for the body of its own errors.
         util.write_error = _write_error
+        util.write = _patient(util.write, self._watchdog)
+        util.write_chunk = _patient(util.write_chunk, self._watchdog)
         _give_large_blocks_back()
         super().init_process()
 
@@ -48,6 +51,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # see above
         """Called with a complete head."""
         self._watchdog.end()
         return super().handle_request(req, conn)
+
+
+def _patient(write: Callable[..., None], watchdog: patience.Watchdog) -> Callable[..., None]:
+    """The same, without waiting for ever for a client that does not read."""
+
+    def patiently(sock: socket.socket, data: bytes, *more: bool) -> None:
+        watchdog.begin(sock.fileno(), len(data), writes=True)
+        try:
+            write(sock, data, *more)
+        finally:
+            watchdog.end()
+
+    return patiently
 
 
 def _give_large_blocks_back() -> None:
