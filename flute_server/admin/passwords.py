@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from flute_server.errors import FailedPrecondition, Violation, invalid
@@ -9,6 +10,11 @@ from flute_server.models import User
 from flute_server.vault import is_outdated, password_hash, password_matches
 
 LENGTHS = range(12, 1001)
+# What remains of the passwords that are tried first, without the digits and signs that people add.
+_COMMON = re.compile(
+    "(password|passwort|passw|passwd|qwerty(uiop)?|letmein|welcome|iloveyou|changeme|administrator|admin|secret)+"
+)
+_IN_A_ROW = "0123456789" * 101
 
 
 def violations(field: str, password: str) -> list[Violation]:
@@ -18,7 +24,14 @@ def violations(field: str, password: str) -> list[Violation]:
         return [Violation(field, "12 to 1,000 characters")]
     if len(set(password)) < 4:
         return [Violation(field, "takes at least 4 different characters")]
+    if _is_common(password):
+        return [Violation(field, "is among the first that anybody would try; take a few random words")]
     return []
+
+
+def _is_common(password: str) -> bool:
+    letters = re.sub(r"[\W\d_]", "", password.lower())
+    return bool(_COMMON.fullmatch(letters)) or password in _IN_A_ROW
 
 
 def require_good(field: str, password: str) -> None:

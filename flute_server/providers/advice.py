@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flute_server.domain.outcome import ErrorKind
+from flute_server.egress import ALLOW_HINT
 
 _AGAIN = "Test again in a few minutes; if it stays, look at the provider's status page."
 _ADVICE: Mapping[ErrorKind, str] = {
@@ -20,6 +21,8 @@ _ADVICE: Mapping[ErrorKind, str] = {
 }
 
 
-def advice(kind: ErrorKind | None) -> str:
-    """One or two sentences."""
+def advice(kind: ErrorKind | None, text: str) -> str:
+    """One or two sentences; none where the text of the error tells what to do already."""
+    if ALLOW_HINT in text:
+        return ""
     return _ADVICE.get(kind or ErrorKind.REQUEST, "Compare the settings with those at the provider.")

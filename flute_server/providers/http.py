@@ -186,7 +186,7 @@ class HttpProvider(Provider):
         """
         answer = self._call(self.empty_send())
         if isinstance(answer, Reply):
-            return CredentialCheck(ok=False, text=answer.text, advice=advice(answer.kind))
+            return CredentialCheck(ok=False, text=answer.text, advice=advice(answer.kind, answer.text))
         reply = self.read(answer, NOBODY).reply
         if (
             answer.status in COMPLAINS_OF_CONTENT
@@ -195,7 +195,7 @@ class HttpProvider(Provider):
         ):
             return CredentialCheck(ok=True, text=f"{self.name} accepts these credentials")
         text = f"{self.name} answers {answer.status}: {reply.text}"
-        return CredentialCheck(ok=False, text=text, advice=advice(reply.kind))
+        return CredentialCheck(ok=False, text=text, advice=advice(reply.kind, text))
 
     def ask(self, path: str, query: Mapping[str, str]) -> HttpAnswer | Reply:
         """A GET; a Reply when there is no answer to read."""

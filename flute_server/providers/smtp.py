@@ -194,7 +194,7 @@ class Smtp(Provider):
         except (Refused, Broken) as error:
             kind = ErrorKind.AUTH if isinstance(error, Refused) else ErrorKind.UNREACHABLE
             text = clip(self._redact(str(error)))
-            return CredentialCheck(ok=False, text=text, advice=advice(kind))
+            return CredentialCheck(ok=False, text=text, advice=advice(kind, text))
         session.close()
         return CredentialCheck(ok=True, text=f"{self._server.host} accepts these credentials")
 

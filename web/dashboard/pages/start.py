@@ -140,7 +140,8 @@ def _verify(account: ProviderAccount) -> None:
     if told.ok:
         say(f"{account.name} is connected. {sentence(told.text)}")
     else:
-        say(f"{account.name} is connected, but it cannot send yet. {sentence(told.text)}", "bad")
+        why = f"{sentence(told.text)} {told.advice}".strip()
+        say(f"{account.name} is connected, but it cannot send yet. {why}", "bad")
 
 
 # ----- an environment
