@@ -250,11 +250,11 @@ def test_a_scheduled_mail_gets_another_time_and_is_taken_back(
     page.get_by_label("Send at").fill(TOMORROW.strftime("%Y-%m-%dT23:59"))
     page.get_by_role("button", name="Reschedule").click()
     expect(page.get_by_text("It is sent at its new time.")).to_be_visible()
-    page.get_by_role("button", name="Take back…").click()
-    page.get_by_role("dialog").get_by_role("button", name="Take back").click()
+    page.get_by_role("button", name="Cancel mail…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel mail").click()
     expect(page.get_by_text("What waited is not sent any more.")).to_be_visible()
     expect(page.locator("#email-head")).to_contain_text("Canceled")
-    expect(page.get_by_role("button", name="Take back…")).to_have_count(0)
+    expect(page.get_by_role("button", name="Cancel mail…")).to_have_count(0)
 
 
 def test_nothing_that_a_mail_says_runs(office: Office, page: Page, watch: Watch, stack: Stack) -> None:
@@ -306,10 +306,10 @@ def test_nothing_that_a_mail_says_runs(office: Office, page: Page, watch: Watch,
 def test_a_viewer_sees_everything_and_changes_nothing(office: Office, page: Page, watch: Watch) -> None:
     id_ = office.tenant.send(subject="Only look", send_at=TOMORROW.isoformat())
     page.goto(office.url(f"/{id_}"))
-    page.get_by_role("button", name="Take back…").click()
+    page.get_by_role("button", name="Cancel mail…").click()
     office.become("viewer")
     try:
-        page.get_by_role("dialog").get_by_role("button", name="Take back").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel mail").click()
         expect(page.get_by_text("This takes the role developer")).to_be_visible()
         expect(page.locator("#email-head")).to_contain_text("Scheduled")
         expect(page.locator("#email-actions button, #email-actions a")).to_have_count(0)
@@ -352,11 +352,11 @@ def test_list_and_story_are_live(office: Office, page: Page, stack: Stack) -> No
     page.get_by_role("link", name="Waiting").click()
     expect(page.locator("#email-head")).to_contain_text("Live")
     page.get_by_text("Why this route").first.click()
-    expect(page.get_by_role("button", name="Take back…")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel mail…")).to_be_visible()
     office.tenant.stack.sandbox.set_mode("sendgrid", "ok")
     stack.sandbox.set_mode("postmark", "ok")
     expect(page.locator("#email-head")).to_contain_text("Delivered", timeout=60_000)
     expect(page.locator("#email-head")).not_to_contain_text("Live")
     expect(page.locator("details[open]")).to_have_count(1)
-    expect(page.get_by_role("button", name="Take back…")).to_have_count(0)
+    expect(page.get_by_role("button", name="Cancel mail…")).to_have_count(0)
     office.tenant.wait(id_, "delivered")

@@ -130,7 +130,7 @@ def _figures(found: Drill) -> dict[str, Any]:
         ("Waited for it", report.returned, "info"),
         ("Waiting", report.waiting, "warn"),
         ("Failed", report.failed, "bad"),
-        ("Taken back", report.dropped, "neutral"),
+        ("Canceled", report.dropped, "neutral"),
     ]
     return {"left_s": left, "parts": parts}
 

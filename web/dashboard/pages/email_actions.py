@@ -43,11 +43,11 @@ def email_resend(id_: uuid.UUID) -> ResponseReturnValue:
 
 @dashboard.post("/emails/<uuid:id_>/cancel")
 def email_cancel(id_: uuid.UUID) -> ResponseReturnValue:
-    """Take back what still waits."""
+    """Cancel what still waits."""
     form = Form.of()
     if form.send(CancelEmailRequest(id=str(id_)), Email) is None:
         return _refused(id_, form)
-    say("Taken back. What waited is not sent any more.")
+    say("Canceled. What waited is not sent any more.")
     return redirect(url_for("dashboard.email", id_=id_), 303)
 
 

@@ -29,7 +29,7 @@ _SHOWN: Mapping[str, tuple[str, str, str]] = {
     "clicked": ("mouse-pointer-click", "good", "Link followed"),
     "unsubscribed": ("user-minus", "special", "Unsubscribed"),
     "suppressed": ("ban", "special", "Not sent: on the suppression list"),
-    "canceled": ("undo-2", "neutral", "Taken back"),
+    "canceled": ("undo-2", "neutral", "Canceled"),
 }
 _CAUSES = {
     "provider": "The provider's fault",

@@ -10,7 +10,7 @@
   }
 
   function ask(form, submitter) {
-    const no = element("button", { type: "submit", value: "no", className: "quiet", textContent: "Cancel", autofocus: true });
+    const no = element("button", { type: "submit", value: "no", className: "quiet", textContent: "Go back", autofocus: true });
     const label = form.dataset.confirmLabel || submitter?.textContent.trim() || "Go on";
     const yes = element("button", { type: "submit", value: "yes", className: form.dataset.confirmTone ?? "danger", textContent: label });
     const title = element("h2", { id: "confirm-title", textContent: form.dataset.confirmTitle || "Are you sure?" });
