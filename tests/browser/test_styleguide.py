@@ -69,7 +69,7 @@ def test_it_asks_before_what_cannot_be_undone(guide: str, page: Page):
     dialog = page.get_by_role("dialog", name="Delete Transactional?")
     expect(dialog).to_contain_text("its keys stop working")
     assert axe(page) == []
-    dialog.get_by_role("button", name="Cancel").click()
+    dialog.get_by_role("button", name="Go back").click()
     expect(dialog).to_have_count(0)
     page.get_by_role("button", name="Delete…").click()
     dialog.get_by_role("button", name="Delete", exact=True).click()
