@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -153,13 +154,15 @@ class World:
         self._hired += 1
         return Worker(self.app, self.providers, f"worker {self._hired}")
 
-    def accept(self, *to: str, send_in: timedelta | None = None) -> uuid.UUID:
+    def accept(self, *to: str, send_in: timedelta | None = None, test: bool = False) -> uuid.UUID:
+        """A mail is stored; test: as with a test key."""
         message = Message(
             sender=Address("hello@flutemail.io"), to=tuple(map(Address, to)), subject="Hello", text="Hi"
         )
         send_at = datetime.now(UTC) + send_in if send_in else None
         with self.app.app_context():
-            answer = accept(by_environment(str(self.place.environment_id)), Draft(message, send_at))
+            sender = replace(by_environment(str(self.place.environment_id)), test=test)
+            answer = accept(sender, Draft(message, send_at))
             [accepted] = answer.results
             assert isinstance(accepted, Accepted)
             rows = db.session.execute(
