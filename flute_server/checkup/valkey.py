@@ -52,15 +52,22 @@ def workers(client: Redis) -> Iterator[Check]:
     """Somebody must do the work, and soon. Raises RedisError."""
     ages = [_age(worker.last_heartbeat) for worker in Worker.all(connection=client)]
     alive = [age for age in ages if age < SILENT_WORKER_S]
-    text = "none is registered: nothing is sent"
+    sweep = _sweep(client)
     if alive:
-        text = f"{len(alive)} at work, the last heard of {span(min(alive))} ago"
-    yield judged("workers", "Workers", text, START_ONE, bad=not alive)
+        yield Check(
+            "workers", "Workers", Status.OK, f"{len(alive)} at work, the last heard of {span(min(alive))} ago"
+        )
+    elif sweep.status is Status.OK:
+        # Redis was emptied: it knows a worker again from its next start on; the sweep works till then.
+        text = "none is registered, though one sweeps: Redis has forgotten it"
+        yield Check("workers", "Workers", Status.WARNING, text, "restart the workers, one after the other")
+    else:
+        yield Check("workers", "Workers", Status.FAILING, "none is registered: nothing is sent", START_ONE)
     longest = max((_oldest_wait(queue) for queue in Queue.all(connection=client)), default=0.0)
     text = f"the oldest job waits for {span(longest)}" if longest else "nothing waits"
     fix = "start more workers, and read their logs"
     yield judged("jobs", "Jobs", text, fix, bad=longest > LONGEST_WAIT_S)
-    yield _sweep(client)
+    yield sweep
 
 
 def _sweep(client: Redis) -> Check:

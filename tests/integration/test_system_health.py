@@ -25,7 +25,7 @@ from flute_server.models import db
 from flute_server.schema import pending_migrations
 from flute_server.sending.wake import SWEPT
 from tests.integration.places import Place, fresh_app
-from tests.stack import Stack, free_port, fresh_database
+from tests.stack import Stack, free_port, fresh_database, until
 
 OK, WARNING, FAILING = Status.OK, Status.WARNING, Status.FAILING
 
@@ -59,6 +59,11 @@ def do(statement: str, **values: Any) -> None:
 
 
 def test_a_running_system_is_well_and_says_so(stack: Stack):
+    Redis.from_url(stack.services.redis_url).delete("rq:workers")  # as if it had been emptied
+    until(lambda: _workers(stack).status == pb.CHECK_STATUS_WARNING, "a worker sweeps that is not known")
+    stack.workers[0].stop()
+    stack.workers[0].start()
+    until(lambda: _workers(stack).status == pb.CHECK_STATUS_OK, "the worker is known again")
     client = stack.client
     seen = client.call(client.system.GetSystemHealth, pb.GetSystemHealthRequest())
     bad = [check for check in seen.checks if check.status == pb.CHECK_STATUS_FAILING]
@@ -71,6 +76,11 @@ def test_a_running_system_is_well_and_says_so(stack: Stack):
     assert "answers in" in told["database"].text
     assert seen.status == max(check.status for check in seen.checks)
     assert seen.version
+
+
+def _workers(stack: Stack) -> pb.Check:
+    seen = stack.client.call(stack.client.system.GetSystemHealth, pb.GetSystemHealthRequest())
+    return next(check for check in seen.checks if check.name == "workers")
 
 
 def test_it_is_for_operators_alone(stack: Stack):
