@@ -189,6 +189,7 @@ def test_what_is_not_is_refused(request_: WebhookRequest, says: str) -> None:
         shown(ed25519.Ed25519PrivateKey.generate()),
         shown(ec.generate_private_key(ec.SECP384R1())),
     ],
+    ids=["an API key", "nothing", "of another kind", "on another curve"],
 )
 def test_a_key_that_cannot_be_the_verification_key_is_refused_when_it_is_set(key: str) -> None:
     with pytest.raises(CredentialError) as refusal:
