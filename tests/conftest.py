@@ -59,6 +59,12 @@ def running_stack(
 
 
 @pytest.fixture
-def stack(running_stack: Stack, sandbox: Sandbox) -> Stack:
-    """The whole system, its sandbox well and empty."""
+def drained_stack(running_stack: Stack) -> Stack:
+    running_stack.drain()
     return running_stack
+
+
+@pytest.fixture
+def stack(drained_stack: Stack, sandbox: Sandbox) -> Stack:
+    """The whole system with no mail under way, its sandbox well and empty."""
+    return drained_stack
