@@ -136,9 +136,11 @@ def confirm(token: str, password: str, visit: Visit, person: Person | None) -> t
         raise tokens.spent()
     user.confirm_time = datetime.now(UTC)
     tokens.end(user.id, TokenKind.CONFIRM, TokenKind.CHANGE, TokenKind.RESET)
-    action = "user.change_email" if kind == TokenKind.CHANGE else "user.confirm_email"
-    text = f"before {before}, {visit.words}" if kind == TokenKind.CHANGE else visit.words
-    note_everywhere(user, Author(user.email, visit.request_id), action, text)
+    author = Author(user.email, visit.request_id)
+    if kind == TokenKind.CHANGE:
+        note_everywhere(user, author, "user.change_email", f"before {before}")
+    else:
+        note_everywhere(user, author, "user.confirm_email")
     db.session.commit()
     return user.email, ""
 
@@ -169,7 +171,7 @@ def change_email(person: Person, password: str, new_email: str, visit: Visit) ->
         system_mail.queue(email, _change_mail(user, email), LIFETIME)
         system_mail.queue(user.email, mail_texts.changing(email))
         author = Author(user.email, visit.request_id)
-        note_everywhere(user, author, "user.begin_email_change", f"to {email}, {visit.words}")
+        note_everywhere(user, author, "user.begin_email_change", f"to {email}")
     db.session.commit()
 
 
@@ -196,7 +198,7 @@ def reset_password(token: str, new_password: str, visit: Visit) -> str:
     tokens.end(user.id, *TokenKind)
     user.totp_pending = None
     sessions.end_all(user.id)
-    note_everywhere(user, Author(user.email, visit.request_id), "user.reset_password", visit.words)
+    note_everywhere(user, Author(user.email, visit.request_id), "user.reset_password")
     db.session.commit()
     return user.email
 

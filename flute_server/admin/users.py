@@ -125,11 +125,11 @@ def reset_password(email: str, new_password: str, author: Author, *, disable_tot
     return user, link
 
 
-def request_reset(email: str, author: Author, words: str) -> None:
+def request_reset(email: str, author: Author) -> None:
     """Mail a link to choose a new password, if somebody has this address."""
     user = by_email(email)
     if user:
         link = system_mail.link("reset", tokens.issue(user, TokenKind.RESET))
         system_mail.queue(user.email, mail_texts.reset(link), tokens.LIFETIMES[TokenKind.RESET])
-        note_everywhere(user, author, "user.request_password_reset", words)
+        note_everywhere(user, author, "user.request_password_reset")
         db.session.commit()

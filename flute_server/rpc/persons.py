@@ -78,7 +78,7 @@ class PersonServicer(PersonServiceServicer):
         here = visit()
         throttle.mail(self._meter, request.email, here.address)
         with _steady():
-            users.request_reset(request.email, Author("a visitor", here.request_id), here.words)
+            users.request_reset(request.email, Author("a visitor", here.request_id))
         return Empty()
 
     def ResetPassword(

@@ -252,8 +252,7 @@ def test_a_changed_address_counts_when_it_is_proven_and_the_old_one_is_told(peop
 
 def test_a_name_is_changed(people: People):
     browser = people.person()
-    request = PERSON.UpdateMeRequest(me=PERSON.Me(name=" Grace "), update_mask=FieldMask(paths=["name"]))
-    assert browser.call(people.client.persons.UpdateMe, request).name == "Grace"
+    assert browser.call(people.client.persons.UpdateMe, renamed(" Grace ")).name == "Grace"
     wrong = PERSON.UpdateMeRequest(me=PERSON.Me(operator=True), update_mask=FieldMask(paths=["operator"]))
     with refused("INVALID_FIELDS", "update_mask"):
         browser.call(people.client.persons.UpdateMe, wrong)
@@ -320,17 +319,35 @@ def test_the_second_factor_is_turned_off_with_password_and_code(people: People):
     assert browser.log_in() == ""
 
 
-def test_the_audit_log_tells_from_where_somebody_logged_in(people: People):
+def test_the_audit_log_tells_what_somebody_did_and_from_where_nobody_but_them(people: People):
     browser = people.person()
     browser.enable_totp()
+    codes = browser.call(
+        people.client.persons.RegenerateRecoveryCodes,
+        PERSON.RegenerateRecoveryCodesRequest(password=PASSWORD),
+    ).codes
+    elsewhere = Browser(people, email=browser.email)
+    elsewhere.complete(elsewhere.log_in(), codes[0])
+    sessions = people.client.sessions
+    rows = browser.call(sessions.ListSessions, SESSION.ListSessionsRequest()).sessions
+    assert {row.address for row in rows} == {browser.address, elsewhere.address}
+    other = next(row.id for row in rows if row.address == elsewhere.address)
+    browser.call(sessions.RevokeSession, SESSION.RevokeSessionRequest(id=other))
+    browser.call(people.client.persons.UpdateMe, renamed("Grace"))
     account = browser.me().account_id
     request = audit_service_pb2.ListAuditEntriesRequest(account_id=account)
     entries = browser.call(people.client.audit.ListAuditEntries, request).audit_entries
-    found = {entry.action: entry for entry in entries}
-    assert browser.address in found["session.create"].text
+    done = {"account.create", "session.create", "session.delete", "user.update", "user.use_recovery_code"}
+    assert done <= {entry.action for entry in entries}
     assert {entry.actor for entry in entries} == {"service", browser.email}
-    assert {"account.create", "user.enable_totp"} <= set(found)
+    for entry in entries:
+        assert browser.address not in entry.text
+        assert elsewhere.address not in entry.text
     assert browser.secret not in str(entries)
+
+
+def renamed(name: str) -> PERSON.UpdateMeRequest:
+    return PERSON.UpdateMeRequest(me=PERSON.Me(name=name), update_mask=FieldMask(paths=["name"]))
 
 
 def test_another_account_of_ones_own(people: People):

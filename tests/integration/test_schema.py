@@ -64,3 +64,30 @@ def test_an_error_of_the_database_shows_no_values(config: Config, bind: str | No
         assert "a secret" not in str(caught.value)
         for engine in db.engines.values():
             engine.dispose()
+
+
+def test_the_audit_log_forgets_from_where_people_logged_in(config: Config):
+    upgrade(config)
+    downgrade(config, "0006")
+    texts = {
+        "from 192.0.2.7": "",
+        "all others (2), from 2001:db8::7": "all others (2)",
+        "the one of 01 Nov 2026 from 192.0.2.8, from 192.0.2.7": "the one of 01 Nov 2026",
+        "to ada@example.com, from an unknown address": "to ada@example.com",
+        "named from here, from 192.0.2.7": "named from here",
+    }
+    with psycopg.connect(config.database_url, autocommit=True) as connection:
+        account = connection.execute(
+            "INSERT INTO account (id, name) VALUES (gen_random_uuid(), 'Acme') RETURNING id"
+        ).fetchone()
+        assert account
+        add = """INSERT INTO audit_entry (id, account_id, actor, action, subject, text, request_id)
+            VALUES (gen_random_uuid(), %s, 'ada', %s, 'x', %s, '')"""
+        for before in texts:
+            connection.execute(add, (account[0], "user.update", before))
+        connection.execute(add, (account[0], "account.create", "owned by ada, from 192.0.2.7"))
+        upgrade(config)
+        rows = connection.execute("SELECT text FROM audit_entry WHERE action = 'user.update'").fetchall()
+        assert {text for (text,) in rows} == set(texts.values())
+        kept = connection.execute("SELECT text FROM audit_entry WHERE action = 'account.create'").fetchone()
+        assert kept == ("owned by ada, from 192.0.2.7",)
