@@ -17,7 +17,7 @@ from flute_server.errors import FailedPrecondition
 from flute_server.local.client import RpcFailed
 from flute_server.local.embedded import Services
 from flute_server.models import db
-from flute_server.sending import resend, retention, story
+from flute_server.sending import files, resend, retention, story
 from flute_server.sending.accept import accept
 from flute_server.sending.answer import Accepted
 from flute_server.sending.senders import by_environment
@@ -97,6 +97,9 @@ def test_content_goes_when_its_time_is_over_and_the_story_stays(world: World):
         assert (told.message.text, told.message.html, told.message.headers) == ("", "", ())
         assert [row.address for row in told.recipients] == ["ada@example.com"]
         assert told.files == []
+        with pytest.raises(FailedPrecondition, match="files cannot be read any more: text, HTML"):
+            files.read(str(old), None, 0)
+        assert files.read(str(young), None, 0).content == b"secret file"
         assert [moment.type for moment in told.timeline] == ["accepted"]
         assert "30 days after" in retention.removed(told.email.content)
         assert retention.removed(story.tell(str(young), None, full=True).email.content) == ""
