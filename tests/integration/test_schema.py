@@ -119,7 +119,8 @@ def test_what_came_back_before_is_filed_with_its_mail_and_removed_with_its_conte
             )
             connection.execute(
                 "INSERT INTO provider_event"
-                " (provider_account_id, key, kind, time, recipient, email_id, event) VALUES (%s, %s, 'bounced', now(), '', %s, '{\"key\": \"k\", \"raw\": {}}')",
+                " (provider_account_id, key, kind, time, recipient, email_id, event)"
+                " VALUES (%s, %s, 'bounced', now(), '', %s, '{\"key\": \"k\", \"raw\": {}}')",
                 (id_, str(id_), id_),
             )
         connection.execute(
