@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from flute_server.admin.audit import Author, note
+from flute_server.admin.audit import Action, Author, note
 from flute_server.admin.find import find, required_name
 from flute_server.admin.paging import page
 from flute_server.admin.rate_limits import checked
@@ -111,6 +111,6 @@ def _words(key: ApiKey) -> str:
     return f"{key.kind} key for {', '.join(key.scopes)}{until}{often}"
 
 
-def _note(environment: Environment, author: Author, action: str, key: ApiKey, text: str = "") -> None:
+def _note(environment: Environment, author: Author, action: Action, key: ApiKey, text: str = "") -> None:
     subject = f"{key.name} ({key.hint}…)"
     note(environment.account_id, author, action, subject, text)

@@ -10,7 +10,7 @@ from flask import current_app
 from sqlalchemy import exists, select
 
 from flute_server import addresses
-from flute_server.admin.audit import Author, note
+from flute_server.admin.audit import Action, Author, note
 from flute_server.admin.find import find, required_name
 from flute_server.admin.paging import page
 from flute_server.admin.rate_limits import checked
@@ -162,7 +162,7 @@ def _set_name(environment: Environment, value: str) -> None:
     environment.name = _free_name(environment, required_name("environment.name", value))
 
 
-def _note(environment: Environment, action: str, author: Author, text: str = "") -> None:
+def _note(environment: Environment, action: Action, author: Author, text: str = "") -> None:
     note(environment.account_id, author, action, environment.name, text)
 
 

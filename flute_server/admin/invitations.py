@@ -11,7 +11,7 @@ from flute_server.admin.audit import Author, note
 from flute_server.admin.find import find
 from flute_server.admin.paging import page
 from flute_server.admin.sessions import Person, Visit
-from flute_server.errors import AlreadyExists, NotFound, invalid
+from flute_server.errors import AlreadyExists, FailedPrecondition, NotFound, invalid
 from flute_server.models import Account, Invitation, Member, Role, User, db
 from flute_server.vault import new_token, token_hash
 
@@ -22,6 +22,7 @@ def create(account_id: str, email: str, role: Role, by: Role, author: Author) ->
     """An invitation and its link; one to the same address before it ends. Raises FluteError."""
     account = find(Account, account_id)
     members.require_may_give(by, role)
+    _require_proven(author.actor)
     email, violations = users.checked_email("email", email)
     if violations:
         raise invalid(violations)
@@ -48,6 +49,14 @@ def create(account_id: str, email: str, role: Role, by: Role, author: Author) ->
     note(account.id, author, "invitation.create", email, f"as {role}")
     db.session.commit()
     return row, system_mail.link("invitation", shown)
+
+
+def _require_proven(inviter: str) -> None:
+    """Nobody gets mail in the name of an unproven address. Raises FailedPrecondition."""
+    user = users.by_email(inviter)
+    if user and user.confirm_time is None and system_mail.is_configured():
+        text = f"confirm {user.email} before you invite others: open the link in the mail that we sent you"
+        raise FailedPrecondition("NOT_CONFIRMED", text)
 
 
 def list_page(account_id: str, size: int, token: str) -> tuple[list[Invitation], str]:

@@ -57,7 +57,7 @@ def complete(challenge: str, code: str, visit: Visit, before: Person | None) -> 
         )
     db.session.delete(row)
     if used == "recovery code":
-        text = f"{totp.codes_left(user)} left, {visit.words}"
+        text = f"{totp.codes_left(user)} left"
         note_everywhere(user, Author(user.email, visit.request_id), "user.use_recovery_code", text)
     return _begin(user, visit, before)
 

@@ -64,7 +64,10 @@ def confirm(link: str) -> Mail:
         ("Somebody, hopefully you, signed up to Flute with this address.",),
         link,
         "Confirm the address",
-        ("The link is good for 7 days. If it was not you, do nothing: without it nothing happens.",),
+        (
+            "It asks for the password that you chose. The link is good for 7 days.",
+            "If it was not you, do nothing: nobody can use it, and without it nothing happens.",
+        ),
     )
 
 
@@ -76,7 +79,10 @@ def change(link: str, old: str) -> Mail:
         (f"Somebody, hopefully you, wants to log in to Flute with this address instead of {old}.",),
         link,
         "Confirm the new address",
-        ("The link is good for 7 days. If it was not you, do nothing.",),
+        (
+            "It asks for your password, and is good for 7 days.",
+            "If it was not you, do nothing: nobody can use it.",
+        ),
     )
 
 

@@ -47,9 +47,12 @@ def hashed(password: str) -> str:
 
 def matches(user: User | None, password: str) -> bool:
     """Whether it is the user's; nobody's takes as long."""
-    if len(password) > LENGTHS[-1]:
-        return False
-    return password_matches(_normal(password), user.password_hash if user else None)
+    return fits(user.password_hash if user else None, password)
+
+
+def fits(password_hash: str | None, password: str) -> bool:
+    """Whether it is the password of which this is the hash; None takes as long."""
+    return len(password) <= LENGTHS[-1] and password_matches(_normal(password), password_hash)
 
 
 def renew(user: User, password: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from flute_server.admin import passwords, sessions, sign_up, tokens, totp
-from flute_server.admin.audit import Author, note_everywhere
+from flute_server.admin.audit import Action, Author, note_everywhere
 from flute_server.admin.find import optional_name
 from flute_server.admin.sessions import Person, Visit
 from flute_server.errors import FailedPrecondition
@@ -120,6 +120,5 @@ def _require_totp(user: User) -> None:
         raise FailedPrecondition("TOTP_DISABLED", "the second factor is off")
 
 
-def _note(user: User, visit: Visit, action: str, text: str = "") -> None:
-    words = f"{text}, {visit.words}" if text else visit.words
-    note_everywhere(user, Author(user.email, visit.request_id), action, words)
+def _note(user: User, visit: Visit, action: Action, text: str = "") -> None:
+    note_everywhere(user, Author(user.email, visit.request_id), action, text)

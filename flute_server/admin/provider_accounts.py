@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import exists, select
 
-from flute_server.admin.audit import Author, note
+from flute_server.admin.audit import Action, Author, note
 from flute_server.admin.find import find, required_name
 from flute_server.admin.paging import page
 from flute_server.config import Config
@@ -167,7 +167,7 @@ def known_credentials(config: Config, row: ProviderAccount) -> Known:
     return Known(shown, sorted(name for name in secret if values.get(name)))
 
 
-def _note(row: ProviderAccount, action: str, author: Author, text: str = "") -> None:
+def _note(row: ProviderAccount, action: Action, author: Author, text: str = "") -> None:
     note(row.account_id, author, action, row.name, text)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import select
 
-from flute_server.admin.audit import Author, note
+from flute_server.admin.audit import Action, Author, note
 from flute_server.admin.find import find
 from flute_server.errors import AlreadyExists, FailedPrecondition, Violation, invalid
 from flute_server.models import Environment, ProviderAccount, Route, db
@@ -103,7 +103,7 @@ def _in_order(ranks: Sequence[Sequence[str]], routes: Iterable[Route]) -> str:
     return ", then ".join(" and ".join(rank) for rank in names)
 
 
-def _note(route: Route, action: str, author: Author, text: str = "") -> None:
+def _note(route: Route, action: Action, author: Author, text: str = "") -> None:
     environment = find(Environment, str(route.environment_id))
     provider_account = find(ProviderAccount, str(route.provider_account_id))
     subject = f"{provider_account.name} in {environment.name}"

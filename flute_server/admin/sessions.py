@@ -101,7 +101,7 @@ def begin(user: User, visit: Visit, account_id: uuid.UUID | None = None) -> str:
     db.session.flush()
     _end_oldest(user.id)
     if row.account_id:
-        note(row.account_id, Author(user.email, visit.request_id), "session.create", user.email, visit.words)
+        note(row.account_id, Author(user.email, visit.request_id), "session.create", user.email)
     return token
 
 
@@ -138,9 +138,8 @@ def revoke(person: Person, id_: str, visit: Visit) -> None:
     row = db.session.get(Session, given) if (given := as_uuid(id_)) else None
     if row is None or row.user_id != person.user_id:
         raise not_found("session", id_)
-    began = f"the one that began on {row.create_time:%d %b %Y} from {row.address or 'an unknown address'}"
     forget(row.id)
-    _note(person, visit, began)
+    _note(person, visit, f"the one that began on {row.create_time:%d %b %Y}")
     db.session.commit()
 
 
@@ -169,7 +168,7 @@ def switch(person: Person, account_id: str, visit: Visit) -> Session:
     if given is None or db.session.get(Member, (given, person.user_id)) is None:
         raise not_found("account", account_id)
     row = act_in(person, given)
-    note(given, Author(person.email, visit.request_id), "session.switch", person.email, visit.words)
+    note(given, Author(person.email, visit.request_id), "session.switch", person.email)
     db.session.commit()
     return row
 
@@ -184,4 +183,4 @@ def act_in(person: Person, account_id: uuid.UUID) -> Session:
 def _note(person: Person, visit: Visit, text: str) -> None:
     if person.account_id:
         author = Author(person.email, visit.request_id)
-        note(person.account_id, author, "session.delete", person.email, f"{text}, {visit.words}")
+        note(person.account_id, author, "session.delete", person.email, text)

@@ -16,16 +16,20 @@ from flute_server.admin import (
     sessions,
     system_mail,
     tokens,
+    totp,
     users,
 )
 from flute_server.admin.audit import Author, note_everywhere
 from flute_server.admin.find import optional_name, required_name
 from flute_server.admin.sessions import Person, Visit
-from flute_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, invalid
+from flute_server.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Violation, invalid
 from flute_server.models import Invitation, SignUp, TokenKind, User, UserToken, db
 from flute_server.vault import new_token, token_hash
 
 LIFETIME = timedelta(days=7)
+_NOT_CHOSEN = (
+    "not the password that was chosen for this address; if you signed up more than once, open the newest mail"
+)
 
 
 class Mode(StrEnum):
@@ -97,12 +101,28 @@ def join(invitation_token: str, wish: Wish, visit: Visit) -> tuple[str, str]:
     return token, "" if proven else user.email
 
 
-def confirm(token: str, visit: Visit) -> str:
-    """Prove an address by a mailed token; which. Raises FailedPrecondition."""
+def guarded(token: str, person: Person | None) -> str:
+    """With whose password this token goes: the address that it is for. Empty where none will be asked."""
     row = tokens.find(token, TokenKind.CONFIRM, TokenKind.CHANGE)
     if row is None:
-        return _complete(token, visit)
+        pending = _pending(token)
+        return pending.email if pending else ""
+    own = person is not None and person.user_id == row.user_id
+    return "" if own else db.session.get_one(User, row.user_id).email
+
+
+def confirm(token: str, password: str, visit: Visit, person: Person | None) -> tuple[str, str]:
+    """Prove an address by a mailed token; which, and the session of who comes in by it.
+
+    The mail goes to whomever somebody named, and whoever reads it must not let in who named them. So the
+    person shows their password too, or is logged in. Raises FailedPrecondition.
+    """
+    row = tokens.find(token, TokenKind.CONFIRM, TokenKind.CHANGE)
+    if row is None:
+        return _complete(token, password, visit, person)
     user = db.session.get_one(User, row.user_id)
+    if person is None or person.user_id != user.id:
+        _require(password, user.password_hash)
     before, kind = user.email, row.kind
     if kind == TokenKind.CHANGE:
         users.lock()
@@ -116,11 +136,13 @@ def confirm(token: str, visit: Visit) -> str:
         raise tokens.spent()
     user.confirm_time = datetime.now(UTC)
     tokens.end(user.id, TokenKind.CONFIRM, TokenKind.CHANGE, TokenKind.RESET)
-    action = "user.change_email" if kind == TokenKind.CHANGE else "user.confirm_email"
-    text = f"before {before}, {visit.words}" if kind == TokenKind.CHANGE else visit.words
-    note_everywhere(user, Author(user.email, visit.request_id), action, text)
+    author = Author(user.email, visit.request_id)
+    if kind == TokenKind.CHANGE:
+        note_everywhere(user, author, "user.change_email", f"before {before}")
+    else:
+        note_everywhere(user, author, "user.confirm_email")
     db.session.commit()
-    return user.email
+    return user.email, ""
 
 
 def resend(person: Person) -> None:
@@ -149,7 +171,7 @@ def change_email(person: Person, password: str, new_email: str, visit: Visit) ->
         system_mail.queue(email, _change_mail(user, email), LIFETIME)
         system_mail.queue(user.email, mail_texts.changing(email))
         author = Author(user.email, visit.request_id)
-        note_everywhere(user, author, "user.begin_email_change", f"to {email}, {visit.words}")
+        note_everywhere(user, author, "user.begin_email_change", f"to {email}")
     db.session.commit()
 
 
@@ -172,11 +194,11 @@ def reset_password(token: str, new_password: str, visit: Visit) -> str:
     user = db.session.get_one(User, row.user_id)
     user.password_hash = passwords.hashed(new_password)
     if row.email == user.email:
-        user.confirm_time = user.confirm_time or datetime.now(UTC)
+        _come_into_own(user)
     tokens.end(user.id, *TokenKind)
     user.totp_pending = None
     sessions.end_all(user.id)
-    note_everywhere(user, Author(user.email, visit.request_id), "user.reset_password", visit.words)
+    note_everywhere(user, Author(user.email, visit.request_id), "user.reset_password")
     db.session.commit()
     return user.email
 
@@ -224,18 +246,42 @@ def _ask_for_proof(wish: Wish, hashed: str, known: User | None) -> None:
     system_mail.queue(wish.email, mail, LIFETIME)
 
 
-def _complete(token: str, visit: Visit) -> str:
-    """Make a user of somebody who signed up, now that the address is proven."""
-    users.lock()
+def _pending(token: str) -> SignUp | None:
     where = SignUp.hash == token_hash(token), SignUp.expire_time > datetime.now(UTC)
-    row = db.session.scalar(select(SignUp).where(*where))
+    return db.session.scalar(select(SignUp).where(*where))
+
+
+def _complete(token: str, password: str, visit: Visit, person: Person | None) -> tuple[str, str]:
+    """Make a user of somebody who signed up, now that the address is proven, and let them in."""
+    if row := _pending(token):
+        _require(password, row.password_hash)
+    users.lock()
+    row = _pending(token)
     if row is None or users.by_email(row.email):
         raise tokens.spent()
     user = users.new(row.email, row.name, row.password_hash, confirmed=True)
-    accounts.new(row.account_name, user, Author(user.email, visit.request_id), visit.words)
+    account = accounts.new(row.account_name, user, Author(user.email, visit.request_id), visit.words)
     db.session.execute(delete(SignUp).where(SignUp.email == user.email))
+    session = "" if person else sessions.begin(user, visit, account.id)
     db.session.commit()
-    return user.email
+    return user.email, session
+
+
+def _require(password: str, password_hash: str) -> None:
+    """Raises FailedPrecondition unless it is the password that goes with a mailed token."""
+    if not passwords.fits(password_hash, password):
+        text = (
+            "the link takes the password that was chosen when this address was given. If you did not sign up,"
+            " ignore the mail: nobody can use the link without you"
+        )
+        raise FailedPrecondition("WRONG_PASSWORD", text, [Violation("password", _NOT_CHOSEN)])
+
+
+def _come_into_own(user: User) -> None:
+    """Who reads the mail has set a password; a second factor of who came before does not keep them out."""
+    if user.confirm_time is None:
+        totp.disable(user)
+        user.confirm_time = datetime.now(UTC)
 
 
 def _mail_confirmation(user: User) -> None:

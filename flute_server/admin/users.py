@@ -89,6 +89,9 @@ def set_operator(id_: str, operator: bool, author: Author) -> User:
     user = db.session.get(User, given) if (given := as_uuid(id_)) else None
     if user is None:
         raise not_found("user", id_)
+    if operator and user.confirm_time is None and system_mail.is_configured():
+        text = f"{user.email} is not confirmed and may be somebody else's; let them confirm it first"
+        raise FailedPrecondition("NOT_CONFIRMED", text)
     others = select(User.id).where(User.operator, User.id != user.id).limit(1)
     if not operator and db.session.scalar(others) is None:
         text = "somebody has to run this installation; make another operator first"
@@ -122,11 +125,11 @@ def reset_password(email: str, new_password: str, author: Author, *, disable_tot
     return user, link
 
 
-def request_reset(email: str, author: Author, words: str) -> None:
+def request_reset(email: str, author: Author) -> None:
     """Mail a link to choose a new password, if somebody has this address."""
     user = by_email(email)
     if user:
         link = system_mail.link("reset", tokens.issue(user, TokenKind.RESET))
         system_mail.queue(user.email, mail_texts.reset(link), tokens.LIFETIMES[TokenKind.RESET])
-        note_everywhere(user, author, "user.request_password_reset", words)
+        note_everywhere(user, author, "user.request_password_reset")
         db.session.commit()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import func, select
 
-from flute_server.admin.audit import Author, note
+from flute_server.admin.audit import Action, Author, note
 from flute_server.admin.find import as_uuid, is_own_environment
 from flute_server.admin.paging import page
 from flute_server.config import Config
@@ -223,5 +223,5 @@ def _words(row: WebhookEndpoint) -> str:
     return f"{row.url} is told of {types}" + ("; paused" if row.paused else "")
 
 
-def _note(account_id: uuid.UUID, row: WebhookEndpoint, action: str, author: Author, text: str) -> None:
+def _note(account_id: uuid.UUID, row: WebhookEndpoint, action: Action, author: Author, text: str) -> None:
     note(account_id, author, action, str(row.id), text)

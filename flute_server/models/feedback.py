@@ -16,8 +16,10 @@ from flute_server.models.base import Base, Created, Id, Serial, Str, Time, one_o
 
 
 class Inbound(Base):
-    """A webhook body or bounce mail as it came, kept until it is read.
+    """A webhook body or bounce mail as it came.
 
+    body: empty once a webhook is read, whose events are kept one by one; a bounce mail is kept as long as the
+    content of the mail that came back, which stands in it. email_id: that mail, once it is read.
     due_time: when to read it (again), null once read. token: what a provider uses once for each event, where
     its signature covers nothing else: a known one is a replay. recipient: the envelope recipient of a bounce
     mail. provider_account_id: null for bounce mail, whose return path says to which attempt it belongs.
@@ -35,8 +37,10 @@ class Inbound(Base):
     create_time: Mapped[Created]
     due_time: Mapped[Time | None]
     error: Mapped[Str] = mapped_column(default="")
+    email_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("email.id", ondelete="CASCADE"))
 
     __table_args__ = (
+        Index("ix_inbound_email_id", "email_id", postgresql_where=sql("email_id IS NOT NULL")),
         Index("ix_inbound_due_time", "due_time", postgresql_where=sql("due_time IS NOT NULL")),
         UniqueConstraint("provider_account_id", "token"),
     )
@@ -45,6 +49,7 @@ class Inbound(Base):
 class ProviderEvent(Base):
     """One event of one provider account. key: the provider's own id of it, so that a repetition is known.
 
+    event: without the provider's own words (`raw`) once the content of its mail was removed.
     match_time: when to look for its mail again, null once found or given up.
     """
 

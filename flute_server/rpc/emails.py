@@ -12,6 +12,7 @@ from flute.v1.email_service_pb2 import (
     CancelEmailRequest,
     ExplainEmailRequest,
     ExplainEmailResponse,
+    GetEmailAttachmentRequest,
     GetEmailRequest,
     ListEmailsRequest,
     ListEmailsResponse,
@@ -39,6 +40,7 @@ from flute_server.rpc.email_explanations import explanation
 from flute_server.rpc.email_lists import list_emails
 from flute_server.rpc.email_plans import plan_email
 from flute_server.rpc.principal import current, require_scope, require_sender
+from flute_server.sending import files
 from flute_server.sending.accept import accept, accept_batch
 from flute_server.sending.answer import Accepted, Answer, Problem
 from flute_server.sending.idempotency import once
@@ -114,6 +116,17 @@ class EmailServicer(EmailServiceServicer):
         if sender := current.get().sender:
             require_scope(sender, Scope.READ)
         return _email(_own_story(request.id), str)
+
+    def GetEmailAttachment(
+        self, request: GetEmailAttachmentRequest, context: grpc.ServicerContext
+    ) -> pb.Attachment:
+        file = files.read(request.id, _environment_id(), request.index)
+        return pb.Attachment(
+            filename=file.filename,
+            content=file.content,
+            content_type=file.content_type,
+            content_id=file.content_id,
+        )
 
     def ListEmails(self, request: ListEmailsRequest, context: grpc.ServicerContext) -> ListEmailsResponse:
         return list_emails(request)

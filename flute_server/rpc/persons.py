@@ -18,7 +18,7 @@ from flute_server.config import Config
 from flute_server.models import Member
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.masks import require_only
-from flute_server.rpc.principal import require_person, visit
+from flute_server.rpc.principal import current, require_person, visit
 from flute_server.rpc.roles import from_role
 from flute_server.sending import throttle
 from flute_server.sending.limits import meter
@@ -56,7 +56,13 @@ class PersonServicer(PersonServiceServicer):
     def ConfirmEmail(
         self, request: pb.ConfirmEmailRequest, context: grpc.ServicerContext
     ) -> pb.ConfirmEmailResponse:
-        return pb.ConfirmEmailResponse(email=sign_up.confirm(request.token, visit()))
+        here, person = visit(), current.get().person
+        guarded = sign_up.guarded(request.token, person)
+        throttle.token(self._meter, guarded, here.address)
+        email, session = sign_up.confirm(request.token, request.password, here, person)
+        if guarded:
+            throttle.logged_in(self._meter, guarded, here.address)
+        return pb.ConfirmEmailResponse(email=email, session_token=session)
 
     def ResendConfirmation(
         self, request: pb.ResendConfirmationRequest, context: grpc.ServicerContext
@@ -72,7 +78,7 @@ class PersonServicer(PersonServiceServicer):
         here = visit()
         throttle.mail(self._meter, request.email, here.address)
         with _steady():
-            users.request_reset(request.email, Author("a visitor", here.request_id), here.words)
+            users.request_reset(request.email, Author("a visitor", here.request_id))
         return Empty()
 
     def ResetPassword(

@@ -20,6 +20,7 @@ from flute_server.rpc.convert import time, timestamp
 from flute_server.rpc.principal import author, current, require_sender
 from flute_server.rpc.waiting import waiting
 from flute_server.sending import alerts
+from flute_server.sending.story import find_email
 from flute_server.sending.webhooks import log
 from flute_server.sending.webhooks.log import Entry, Try
 from flute_server.sending.webhooks.probe import probe
@@ -95,6 +96,16 @@ class WebhookServicer(WebhookServiceServicer):
         row = _found(request.endpoint_id)
         state = _word(request.state)
         entries, token = log.list_page(row.id, state, request.page_size, request.page_token)
+        return pb.ListWebhookDeliveriesResponse(
+            webhook_deliveries=map(_delivery, entries), next_page_token=token
+        )
+
+    def ListEmailWebhookDeliveries(
+        self, request: pb.ListEmailWebhookDeliveriesRequest, context: grpc.ServicerContext
+    ) -> pb.ListWebhookDeliveriesResponse:
+        email = find_email(request.email_id, _own_environment())
+        state = _word(request.state)
+        entries, token = log.list_of_email(email.id, state, request.page_size, request.page_token)
         return pb.ListWebhookDeliveriesResponse(
             webhook_deliveries=map(_delivery, entries), next_page_token=token
         )

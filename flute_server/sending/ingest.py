@@ -16,7 +16,6 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from flute_server.admin.find import as_uuid
 from flute_server.bounces.parse import read as read_bounce
 from flute_server.config import Config
-from flute_server.domain import verp
 from flute_server.domain.event import ProviderEvent as Event
 from flute_server.domain.event import ProviderEventKind
 from flute_server.domain.verdict import Diagnostic
@@ -24,10 +23,11 @@ from flute_server.errors import InvalidArgument, Unauthenticated, not_found
 from flute_server.models import Attempt, Inbound, ProviderAccount, ProviderEvent, autocommit, db
 from flute_server.providers.base import Provider, WebhookMalformed, WebhookRefused, WebhookRequest
 from flute_server.providers.webhooks import parse
-from flute_server.sending import arrivals
+from flute_server.sending import arrivals, retention
 from flute_server.sending.connections import Connections
 from flute_server.sending.feedback import Matched, apply, match
 from flute_server.sending.record import Writes
+from flute_server.sending.returned import ReturnPaths, file
 from flute_server.sending.wake import INGEST, awake, wake
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,6 @@ MATCH_AGAIN = timedelta(seconds=10)
 MATCH_FOR = timedelta(hours=1)
 # A body that cannot be processed is tried again after this time, by when somebody may have mended us.
 READ_AGAIN = timedelta(minutes=10)
-# How much of a bounce mail is searched for a return path of ours before it is taken in.
-MAX_SEARCHED = 1024 * 1024
 
 _ACCOUNT = select(
     ProviderAccount.id,
@@ -51,17 +49,6 @@ _ACCOUNT = select(
     ProviderAccount.last_event_time,
     ProviderAccount.rejected_time,
 ).where(ProviderAccount.id == bindparam("id"))
-
-
-class ReturnPaths:
-    """The return paths that any of the installation's keys has signed."""
-
-    def __init__(self, config: Config) -> None:
-        self._secrets = [verp.secret_of(key) for key in config.secret_keys]
-
-    def read(self, address: str) -> tuple[str, str] | None:
-        """The attempt and recipient of a return path; None for any other address."""
-        return next(filter(None, (verp.read_return_path(secret, address) for secret in self._secrets)), None)
 
 
 class Receiver:
@@ -96,8 +83,7 @@ class Receiver:
 
     def bounce(self, recipient: str, raw: bytes) -> None:
         """A mail with a return path that we signed. Durable when this returns. Raises Unauthenticated."""
-        paths = [recipient, *verp.find_return_paths(raw[:MAX_SEARCHED].decode("ascii", "replace"))]
-        if not any(self._return_paths.read(path) for path in paths):
+        if self._return_paths.find(recipient, raw) is None:
             text = "neither the recipient nor the mail holds a return path that this Flute has signed"
             raise Unauthenticated("BOUNCE_REFUSED", text)
         with autocommit() as connection:
@@ -139,16 +125,17 @@ class Reader:
         with self._app.app_context():
             now = db.session.scalars(select(func.now())).one()
             writes = Writes(now)
-            bodies, fresh = self._bodies(writes)
+            bodies, fresh, returned = self._bodies(writes)
             again, found = _match_again(writes.now)
             # Together, since both may be about the same mail.
             apply([*fresh, *found], writes)
             writes.flush()
+            retention.look_again({item.email_id for item in (*fresh, *found)} | returned)
             db.session.commit()
             return bodies + again
 
-    def _bodies(self, writes: Writes) -> tuple[int, list[Matched]]:
-        """How many bodies were read, and their new events whose mail is known."""
+    def _bodies(self, writes: Writes) -> tuple[int, list[Matched], set[uuid.UUID]]:
+        """How many bodies were read, their new events whose mail is known, and the mails that came back."""
         query = (
             select(Inbound, ProviderAccount)
             .join(ProviderAccount, ProviderAccount.id == Inbound.provider_account_id, isouter=True)
@@ -165,7 +152,8 @@ class Reader:
         matched: list[Matched] = []
         for account_id, events in by_account.items():
             matched += _keep(events, account_id, writes.now)
-        return len(rows), matched
+        bounces = [inbound for inbound, account in rows if account is None]
+        return len(rows), matched, file(bounces, self._return_paths)
 
     def _read(self, inbound: Inbound, account: ProviderAccount | None, writes: Writes) -> list[Event]:
         """The events of one body. One that cannot be read is kept, with the reason, and read again later."""
@@ -180,6 +168,7 @@ class Reader:
                     account.id, account.revision, account.provider, account.credentials
                 )
                 events = provider.read_events(inbound.body)
+                inbound.body = b""
         except WebhookMalformed as error:
             inbound.due_time, inbound.error = None, str(error)[:1000]
             return []

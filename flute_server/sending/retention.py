@@ -1,5 +1,7 @@
 """Remove the content of mail that is finished, so many days after, where the environment says so.
 
+With it goes what came back: bounce mails, and what providers said in full. Verdict and evidence stay.
+
 A place in the order of acceptance moves on over all mail of an environment that is old enough. What is not
 finished when the place comes by is noted down, and looked at again each day.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from flask import Flask
@@ -78,6 +80,24 @@ def step(environment_id: uuid.UUID, days: int) -> int:
     return seen
 
 
+def look_again(email_ids: Collection[uuid.UUID]) -> None:
+    """Something came back of these mails: remove it too, where the sweep has passed them already.
+
+    In the session's transaction.
+    """
+    if email_ids:
+        values = {"ids": list(email_ids)}
+        db.session.connection().exec_driver_sql(_LOOK_AGAIN, values)
+
+
+_LOOK_AGAIN = f"""
+INSERT INTO content_kept (email_id, environment_id, look_time)
+SELECT m.id, m.environment_id, now() + interval '{LOOK_AGAIN}'
+FROM email m JOIN environment e ON e.id = m.environment_id
+WHERE m.id = ANY(%(ids)s::uuid[]) AND e.retention_days > 0
+  AND (m.create_time, m.id) <= (e.content_place_time, e.content_place_id)
+ON CONFLICT (email_id) DO NOTHING
+"""  # noqa: S608  constants only
 _WANTING = """
 SELECT id, retention_days FROM environment WHERE retention_days > 0
 ORDER BY content_place_time NULLS FIRST, id
@@ -116,6 +136,12 @@ WITH seen AS MATERIALIZED (
     FROM seen WHERE seen.id = email.id AND seen.finished AND NOT content ? '{REMOVED}'
 ), without_files AS (
     DELETE FROM attachment USING seen WHERE seen.id = attachment.email_id AND seen.finished
+), without_bounces AS (
+    DELETE FROM inbound USING seen
+    WHERE seen.id = inbound.email_id AND seen.finished AND inbound.due_time IS NULL
+), without_words AS (
+    UPDATE provider_event SET event = event - 'raw'
+    FROM seen WHERE seen.id = provider_event.email_id AND seen.finished AND event ? 'raw'
 ), done AS (
     DELETE FROM content_kept USING seen WHERE seen.id = content_kept.email_id AND seen.finished
 )

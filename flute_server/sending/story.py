@@ -82,11 +82,17 @@ class Story:
     files: list[FileInfo]
 
 
-def tell(given: str, environment_id: uuid.UUID | None, *, full: bool) -> Story:
-    """The story of the email with this id, in this environment if one is given. Raises NotFound."""
+def find_email(given: str, environment_id: uuid.UUID | None) -> Email:
+    """The email with this id, in this environment if one is given. Raises NotFound."""
     email = db.session.get(Email, id_) if (id_ := as_uuid(given)) else None
     if email is None or not is_own_environment(email.environment_id, environment_id):
         raise no_email()
+    return email
+
+
+def tell(given: str, environment_id: uuid.UUID | None, *, full: bool) -> Story:
+    """The story of the email with this id, in this environment if one is given. Raises NotFound."""
+    email = find_email(given, environment_id)
     recipients = list(
         db.session.scalars(select(Recipient).where(Recipient.email_id == email.id).order_by(Recipient.id))
     )

@@ -35,6 +35,14 @@ def log_in(meter: Meter, email: str, address: str) -> None:
     _hold(meter, {**limits, f"login-from:{network(address)}": _GUESSES_FROM}, _TOO_OFTEN)
 
 
+def token(meter: Meter, email: str, address: str) -> None:
+    """A mailed token, with the password of this address; empty where none is asked. Raises RateLimited."""
+    if email:
+        log_in(meter, email, address)
+    else:
+        _hold(meter, {f"login-from:{network(address)}": _GUESSES_FROM}, _TOO_OFTEN)
+
+
 def logged_in(meter: Meter, email: str, address: str) -> None:
     """The password was right: what was guessed before was a person's mistake."""
     meter.forgive(f"login:{_mark(email)}:{network(address)}")

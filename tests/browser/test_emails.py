@@ -275,7 +275,7 @@ def test_nothing_that_a_mail_says_runs(office: Office, page: Page, watch: Watch,
         headers={"X-Hostile": HOSTILE},
         tags=["<b>tag"],
         metadata={"<i>key": HOSTILE},
-        attachments=[{"filename": "<b>.txt", "content": "aGVsbG8="}],
+        attachments=[{"filename": "<b>.html", "content": "PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg=="}],
     )
     office.tenant.wait(id_, "bounced")
     page.goto(office.url())
@@ -286,6 +286,8 @@ def test_nothing_that_a_mail_says_runs(office: Office, page: Page, watch: Watch,
     for tab in ("Text", "Headers", "Attachments", "Tags and metadata", "JSON", "HTML"):
         page.get_by_role("link", name=re.compile(f"^{tab}")).click()
         expect(page.get_by_role("heading", name=HOSTILE)).to_be_visible()
+        if tab == "Attachments":
+            keep_the_file(page)
     assert "owned" not in page.title().replace(HOSTILE, "")
     frame = page.frame_locator("iframe.paper")
     expect(frame.get_by_text("Shown")).to_be_visible()
@@ -301,6 +303,17 @@ def test_nothing_that_a_mail_says_runs(office: Office, page: Page, watch: Watch,
     assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     assert page.evaluate("self.origin") == "null"
     assert page.title() == ""
+
+
+def keep_the_file(page: Page) -> None:
+    """It is kept under a name that does no harm, and shown nowhere."""
+    sound(page)
+    here = page.url
+    with page.expect_download() as caught:
+        page.get_by_role("link", name="Download <b>.html").click()
+    assert caught.value.suggested_filename == "_b_.html"
+    assert caught.value.path().read_text() == "<script>alert(1)</script>"
+    assert page.url == here
 
 
 def test_a_viewer_sees_everything_and_changes_nothing(office: Office, page: Page, watch: Watch) -> None:

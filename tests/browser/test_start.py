@@ -47,7 +47,7 @@ def happened(page: Page, *titles: str) -> None:
 def test_from_sign_up_to_the_first_delivered_mail(town: Town, page: Page, watch: Watch):
     watch.allow("status of 422")
     email = signed_up(town, page, "Initech")
-    log_in(page, town, email, path="/")
+    page.goto(town.url("/"))
 
     expect(page.get_by_role("heading", name="Your first mail in two minutes")).to_be_visible()
     expect(page.locator(".stats")).to_have_count(0)
@@ -153,7 +153,9 @@ def signed_up(town: Town, page: Page, account: str) -> str:
     type_in(page, email=email, password=PASSWORD, account_name=account)
     press(page, "Sign up")
     page.goto(town.link(email, "confirm"))
+    type_in(page, password=PASSWORD)
     press(page, "Confirm my address")
+    expect(page.get_by_text(f"{email} is confirmed.")).to_be_visible()
     return email
 
 

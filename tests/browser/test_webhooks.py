@@ -22,7 +22,7 @@ def test_an_endpoint_is_told_and_told_again(page: Page, watch: Watch, town: Town
         expect(page.get_by_text("The endpoint answered with 204")).to_be_visible()
         page.get_by_role("link", name="Back to the deliveries").click()
 
-        tenant.send()
+        mail = tenant.send()
         until(lambda: [call for call in program.calls if call.type == "accepted"], "the event")
         told = program.calls[-1]
         Webhook(secret).verify(told.body, told.headers)
@@ -37,6 +37,18 @@ def test_an_endpoint_is_told_and_told_again(page: Page, watch: Watch, town: Town
         press(page, "Tell again")
         expect(page.get_by_text("1 event is told again")).to_be_visible()
         until(lambda: [call.id for call in program.calls].count(told.id) == 2, "the repetition")
+
+        page.goto(town.url(f"/emails/{mail}?show=webhooks"))
+        row = page.get_by_role("row", name="Accepted")
+        expect(row).to_contain_text(program.url)
+        expect(row).to_contain_text("204")
+        sound(page)
+        press(page, "Tell again: accepted")
+        expect(page.get_by_text("1 event is told again")).to_be_visible()
+        assert page.url.endswith(f"/emails/{mail}?show=webhooks")
+        until(lambda: [call.id for call in program.calls].count(told.id) == 3, "another repetition")
+        page.get_by_role("link", name="Accepted").click()
+        expect(page.get_by_text("204 after").first).to_be_visible()
 
 
 def test_an_endpoint_is_changed_and_ended(page: Page, watch: Watch, town: Town) -> None:

@@ -94,7 +94,8 @@ def pages(app: Flask, method: str) -> list[tuple[str, str]]:
     """Endpoint and an address of every page that knows the method."""
 
     def address(rule: Rule) -> str:
-        return re.sub("<[^>]*>", "0f8f3c52-6f0e-4f1e-9a53-0d6a1a4f7b10", rule.rule)
+        numbered = re.sub("<int:[^>]*>", "1", rule.rule)
+        return re.sub("<[^>]*>", "0f8f3c52-6f0e-4f1e-9a53-0d6a1a4f7b10", numbered)
 
     rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("dashboard.")]
     return [

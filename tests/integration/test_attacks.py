@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
-from flute.v1 import provider_account_service_pb2
+from flute.v1 import provider_account_service_pb2, user_service_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from flute_server.vault import password_hash
@@ -23,11 +23,13 @@ from tests.integration.people import (
     new_address,
     new_email,
     refused,
+    retry_after,
 )
 from tests.rpc import details
 from tests.stack import until
 
 VIEWER, DEVELOPER, ADMIN, OWNER = range(1, 5)
+OTHER = "another good password"
 
 # Each becomes 18 letters when it is made comparable (NFKC).
 SWELLING = "\ufdfa" * 1_000_000
@@ -97,6 +99,75 @@ def test_codes_are_not_guessed_for_long_whatever_the_challenge(people: People):
     other = people.person()
     other.enable_totp()
     other.complete(other.log_in(), other.code())
+
+
+def test_a_victim_who_clicks_the_link_lets_nobody_in_who_gave_their_address(people: People):
+    people.operator()
+    attacker = Browser(people)
+    attacker.sign_up(password=OTHER)
+    token, victim = attacker.mail("confirm"), Browser(people, email=attacker.email)
+    # Whatever the victim types or does not: it is not what the attacker chose.
+    for password in ("", PASSWORD):
+        with refused("WRONG_PASSWORD", "password") as caught:
+            victim.confirm(token, password)
+        assert "If you did not sign up, ignore the mail" in str(caught.value.details())
+    with refused("BAD_LOGIN"):
+        attacker.log_in(OTHER)
+    # The address is still the victim's to sign up with.
+    victim.sign_up()
+    victim.token = victim.confirm(victim.mail("confirm", 2)).session_token
+    assert victim.me().confirmed
+    with refused("LINK_SPENT"):
+        attacker.confirm(token, OTHER)
+
+
+def test_who_came_in_under_an_address_of_somebody_else_is_thrown_out_by_them(people: People):
+    attacker = people.member(people.person(), ADMIN, proven=False)
+    attacker.enable_totp()
+    victim = Browser(people, email=attacker.email)
+    for confirming in (victim, people.person()):  # nor does the session of anybody else do
+        with refused("WRONG_PASSWORD"):
+            confirming.confirm(attacker.mail("confirm"), "not what the attacker chose")
+    assert not attacker.me().confirmed
+    with refused("NOT_CONFIRMED"):
+        attacker.invite(new_email())
+    users, user = people.client.users, user_service_pb2.User(id=attacker.me().id, operator=True)
+    with refused("NOT_CONFIRMED"):
+        mask = FieldMask(paths=["operator"])
+        people.operator().call(
+            users.UpdateUser, user_service_pb2.UpdateUserRequest(user=user, update_mask=mask)
+        )
+    reset = PERSON.RequestPasswordResetRequest(email=victim.email)
+    victim.call(people.client.persons.RequestPasswordReset, reset)
+    victim.reset(victim.mail("reset"), OTHER)
+    with refused("SESSION_ENDED"):
+        attacker.me()
+    assert victim.log_in(OTHER) == ""  # without the attacker's second factor
+    assert victim.me().confirmed
+
+
+def test_nobody_is_given_an_address_by_whoever_reads_its_mail(people: People):
+    attacker, victim = people.person(), Browser(people)
+    request = PERSON.ChangeEmailRequest(password=PASSWORD, new_email=victim.email)
+    attacker.call(people.client.persons.ChangeEmail, request)
+    token = victim.mail("confirm")
+    with refused("WRONG_PASSWORD", "password"):
+        victim.confirm(token, "what the victim would choose")
+    assert attacker.me().email != victim.email
+
+
+def test_the_password_of_a_link_is_not_guessed(people: People):
+    people.operator()
+    browser, guesser = Browser(people), Browser(people)
+    browser.sign_up()
+    token = browser.mail("confirm")
+    for _ in range(10):
+        with refused("WRONG_PASSWORD"):
+            guesser.confirm(token, "a guess of many")
+    with refused("RATE_LIMITED") as caught:
+        guesser.confirm(token)
+    assert retry_after(caught.value) > 1
+    assert browser.confirm(token).session_token  # from elsewhere they come in
 
 
 def invitation_of(who: Browser, role: int) -> str:

@@ -101,6 +101,9 @@ ROWS: dict[str, Row] = {
         lambda t: EMAIL.PlanEmailRequest(environment_id=t.environment_id, content=content()), DENIED
     ),
     "EmailService.GetEmail": Row(lambda t: EMAIL.GetEmailRequest(id=t.email_id), NOT_FOUND),
+    "EmailService.GetEmailAttachment": Row(
+        lambda t: EMAIL.GetEmailAttachmentRequest(id=t.email_id), NOT_FOUND
+    ),
     "EmailService.ExplainEmail": Row(lambda t: EMAIL.ExplainEmailRequest(id=t.email_id), NOT_FOUND),
     "EmailService.ListEmails": Row(
         lambda t: EMAIL.ListEmailsRequest(environment_id=t.environment_id), DENIED
@@ -172,6 +175,9 @@ ROWS: dict[str, Row] = {
     "WebhookService.ListWebhookDeliveries": Row(
         lambda t: WEBHOOK.ListWebhookDeliveriesRequest(endpoint_id=t.endpoint_id), NOT_FOUND
     ),
+    "WebhookService.ListEmailWebhookDeliveries": Row(
+        lambda t: WEBHOOK.ListEmailWebhookDeliveriesRequest(email_id=t.email_id), NOT_FOUND
+    ),
     "WebhookService.GetWebhookDelivery": Row(
         lambda t: WEBHOOK.GetWebhookDeliveryRequest(id=t.delivery_id), NOT_FOUND
     ),
@@ -215,6 +221,9 @@ PAGES: dict[str, Callable[[Things], Message]] = {
     "SuppressionService.ListSuppressions": lambda t: SUPPRESSION.ListSuppressionsRequest(page_size=1),
     "SuppressionService.ExportSuppressions": lambda t: SUPPRESSION.ExportSuppressionsRequest(),
     "WebhookService.ListWebhookEndpoints": lambda t: WEBHOOK.ListWebhookEndpointsRequest(page_size=1),
+    "WebhookService.ListEmailWebhookDeliveries": lambda t: WEBHOOK.ListEmailWebhookDeliveriesRequest(
+        email_id=t.email_id, page_size=1
+    ),
     "WebhookService.ListWebhookDeliveries": lambda t: WEBHOOK.ListWebhookDeliveriesRequest(
         endpoint_id=t.endpoint_id, page_size=1
     ),
@@ -284,6 +293,7 @@ def caller(stack: Stack, channel: grpc.Channel, tenant: Tenant) -> Caller:
             subject=made.mark,
             tags=[made.mark],
             metadata={"mark": made.mark},
+            attachments=[{"filename": made.mark, "content": "aGVsbG8="}],
         )
         listed = SUPPRESSION.Suppression(email=f"{made.mark}-no{number}@example.com", text=made.mark)
         new = SUPPRESSION.CreateSuppressionRequest(suppression=listed)
@@ -376,7 +386,7 @@ def test_the_json_api_does_not_tell_either(running_stack: Stack, callers: tuple[
     found = []
     for things in (owner.things, unknown):
         request: Any = ROWS[name].request(things)
-        values = {field.name: value for field, value in request.ListFields()}
+        values = {field.name: getattr(request, field.name) for field in request.DESCRIPTOR.fields}
         answer = requests.request(
             addressed()[name].method,
             running_stack.web_address + addressed()[name].path.format_map(values),

@@ -40,9 +40,11 @@ def test_nobody_is_a_user_before_the_address_is_proven(people: People):
     with refused("BAD_LOGIN"):
         browser.log_in()
     token = browser.mail("confirm")
-    assert browser.confirm(token) == browser.email
-    assert browser.log_in() == ""
+    told = browser.confirm(token)
+    assert told.email == browser.email
+    browser.token = told.session_token
     me = browser.me()
+    assert me.account_name == "Acme"
     assert me.confirmed
     assert not me.operator
     with refused("LINK_SPENT"):
@@ -83,7 +85,7 @@ def test_the_same_password_typed_on_another_keyboard_is_the_same(people: People)
     people.operator()
     browser = Browser(people)
     browser.sign_up(password="Zo\u00eb has a passwo\u0308rd \ufb01ne")
-    browser.confirm(browser.mail("confirm"))
+    browser.confirm(browser.mail("confirm"), "Zoe\u0308 has a passw\u00f6rd fine")
     browser.log_in("Zoe\u0308 has a passw\u00f6rd fine")
     assert browser.me().email == browser.email
 
@@ -240,7 +242,7 @@ def test_a_changed_address_counts_when_it_is_proven_and_the_old_one_is_told(peop
     me = browser.call(people.client.persons.ChangeEmail, request)
     assert (me.email, me.pending_email) == (before, after)
     until(lambda: any(after in str(mail) for mail in people.mails(before)), "the notice")
-    assert browser.confirm(people.tokens(after, "confirm")[0]) == after
+    assert browser.confirm(people.tokens(after, "confirm")[0], "").email == after  # by their session
     me = browser.me()
     assert (me.email, me.pending_email, me.confirmed) == (after, "", True)
     with refused("BAD_LOGIN"):
@@ -250,8 +252,7 @@ def test_a_changed_address_counts_when_it_is_proven_and_the_old_one_is_told(peop
 
 def test_a_name_is_changed(people: People):
     browser = people.person()
-    request = PERSON.UpdateMeRequest(me=PERSON.Me(name=" Grace "), update_mask=FieldMask(paths=["name"]))
-    assert browser.call(people.client.persons.UpdateMe, request).name == "Grace"
+    assert browser.call(people.client.persons.UpdateMe, renamed(" Grace ")).name == "Grace"
     wrong = PERSON.UpdateMeRequest(me=PERSON.Me(operator=True), update_mask=FieldMask(paths=["operator"]))
     with refused("INVALID_FIELDS", "update_mask"):
         browser.call(people.client.persons.UpdateMe, wrong)
@@ -318,17 +319,35 @@ def test_the_second_factor_is_turned_off_with_password_and_code(people: People):
     assert browser.log_in() == ""
 
 
-def test_the_audit_log_tells_from_where_somebody_logged_in(people: People):
+def test_the_audit_log_tells_what_somebody_did_and_from_where_nobody_but_them(people: People):
     browser = people.person()
     browser.enable_totp()
+    codes = browser.call(
+        people.client.persons.RegenerateRecoveryCodes,
+        PERSON.RegenerateRecoveryCodesRequest(password=PASSWORD),
+    ).codes
+    elsewhere = Browser(people, email=browser.email)
+    elsewhere.complete(elsewhere.log_in(), codes[0])
+    sessions = people.client.sessions
+    rows = browser.call(sessions.ListSessions, SESSION.ListSessionsRequest()).sessions
+    assert {row.address for row in rows} == {browser.address, elsewhere.address}
+    other = next(row.id for row in rows if row.address == elsewhere.address)
+    browser.call(sessions.RevokeSession, SESSION.RevokeSessionRequest(id=other))
+    browser.call(people.client.persons.UpdateMe, renamed("Grace"))
     account = browser.me().account_id
     request = audit_service_pb2.ListAuditEntriesRequest(account_id=account)
     entries = browser.call(people.client.audit.ListAuditEntries, request).audit_entries
-    found = {entry.action: entry for entry in entries}
-    assert browser.address in found["session.create"].text
+    done = {"account.create", "session.create", "session.delete", "user.update", "user.use_recovery_code"}
+    assert done <= {entry.action for entry in entries}
     assert {entry.actor for entry in entries} == {"service", browser.email}
-    assert {"account.create", "user.enable_totp"} <= set(found)
+    for entry in entries:
+        assert browser.address not in entry.text
+        assert elsewhere.address not in entry.text
     assert browser.secret not in str(entries)
+
+
+def renamed(name: str) -> PERSON.UpdateMeRequest:
+    return PERSON.UpdateMeRequest(me=PERSON.Me(name=name), update_mask=FieldMask(paths=["name"]))
 
 
 def test_another_account_of_ones_own(people: People):

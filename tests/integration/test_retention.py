@@ -13,13 +13,15 @@ from flute.v1 import environment_service_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from flute_server.domain.message import Address, Attachment, Message
+from flute_server.domain.verp import ALL, return_path, secret_of
 from flute_server.errors import FailedPrecondition
 from flute_server.local.client import RpcFailed
 from flute_server.local.embedded import Services
 from flute_server.models import db
-from flute_server.sending import resend, retention, story
+from flute_server.sending import files, resend, retention, story
 from flute_server.sending.accept import accept
 from flute_server.sending.answer import Accepted
+from flute_server.sending.outcomes import Call
 from flute_server.sending.senders import by_environment
 from flute_server.sending.store import Draft
 from tests.integration.places import fresh_app
@@ -97,6 +99,9 @@ def test_content_goes_when_its_time_is_over_and_the_story_stays(world: World):
         assert (told.message.text, told.message.html, told.message.headers) == ("", "", ())
         assert [row.address for row in told.recipients] == ["ada@example.com"]
         assert told.files == []
+        with pytest.raises(FailedPrecondition, match="files cannot be read any more: text, HTML"):
+            files.read(str(old), None, 0)
+        assert files.read(str(young), None, 0).content == b"secret file"
         assert [moment.type for moment in told.timeline] == ["accepted"]
         assert "30 days after" in retention.removed(told.email.content)
         assert retention.removed(story.tell(str(young), None, full=True).email.content) == ""
@@ -154,6 +159,101 @@ def test_a_late_bounce_leads_to_no_empty_mail(world: World):
         assert told.state == "failed"
         assert "cannot be sent again: its text" in told.timeline[-1].text
         assert told.email.due_time is None
+
+
+def hand_over(world: World) -> None:
+    """A provider takes the mail that waits."""
+    [call] = world.turn()
+    assert isinstance(call, Call)
+    world.act(call)
+    world.turn()
+
+
+def bounce(world: World, attempt: uuid.UUID, marker: str, to: str = "ada@example.com") -> None:
+    """A bounce mail comes and is read; the mail that it is about is in it."""
+    secret = secret_of(world.app.config["FLUTE"].secret_keys[0])
+    path = return_path(secret, str(attempt), ALL, "bounces.flutemail.io")
+    with world.app.app_context():
+        world._receiver.bounce(path, DSN.format(to=to, marker=marker).encode())
+    assert world.read()
+
+
+DSN = """From: MAILER-DAEMON@mx.example
+Subject: Undelivered Mail Returned to Sender
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+It could not be delivered.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example
+
+Final-Recipient: rfc822; {to}
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 no such user here
+
+--b
+Content-Type: message/rfc822
+
+From: hello@flutemail.io
+Subject: {marker}
+
+{marker}
+--b--
+"""
+
+
+def came_back(world: World, id_: uuid.UUID) -> str:
+    """All that is still there of what came back of a mail."""
+    rows = world.rows("SELECT encode(body, 'escape') FROM inbound WHERE email_id = :id", id=id_)
+    rows += world.rows("SELECT event->>'raw' FROM provider_event WHERE email_id = :id", id=id_)
+    return str(rows)
+
+
+def test_what_came_back_goes_with_the_content_and_its_evidence_stays(world: World):
+    id_ = world.accept("ada@example.com")
+    hand_over(world)
+    [(attempt,)] = world.rows("SELECT id FROM attempt WHERE email_id = :id", id=id_)
+    bounce(world, attempt, "a secret that came back")
+    finish(world, id_, age=29 * DAY, state="bounced")
+    retention.sweep(world.app)
+    assert "a secret that came back" in came_back(world, id_)
+    finish(world, id_, age=31 * DAY, state="bounced")
+    retention.sweep(world.app)
+    assert "a secret" not in came_back(world, id_)
+    assert world.rows("SELECT 1 FROM inbound WHERE email_id = :id", id=id_) == []
+    [(detail,)] = world.rows("SELECT detail FROM event WHERE email_id = :id AND type = 'bounced'", id=id_)
+    assert detail["diagnostic"]["text"] == "550 5.1.1 no such user here"
+    assert detail["verdict"]["cause"] == "recipient"
+
+    # What comes later goes too, with the next look.
+    bounce(world, attempt, "a late secret", to="an-alias@example.com")
+    assert "a late secret" in came_back(world, id_)
+    finish(world, id_, age=31 * DAY, state="bounced")
+    world._do("UPDATE content_kept SET look_time = now() WHERE email_id = :id", id=id_)
+    retention.sweep(world.app)
+    assert "a late secret" not in came_back(world, id_)
+
+
+def test_of_a_webhook_its_events_alone_are_kept(world: World):
+    world.accept("ada@example.com")
+    hand_over(world)
+    world.tell_all()
+    assert world.read()
+    query = "SELECT body FROM inbound WHERE provider_account_id = ANY(:ids)"
+    bodies = world.rows(query, ids=list(world.providers))
+    assert bodies
+    assert {bytes(body) for (body,) in bodies} == {b""}
+
+
+def test_a_bounce_of_a_mail_that_is_gone_is_emptied(world: World):
+    bounce(world, uuid.uuid4(), "of nobody's mail")
+    assert world.rows("SELECT 1 FROM inbound WHERE encode(body, 'escape') LIKE '%of nobody%'") == []
 
 
 def test_many_are_dealt_with_in_portions(world: World, monkeypatch: pytest.MonkeyPatch):

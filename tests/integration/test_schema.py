@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -12,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from flute_server.app import create_app
 from flute_server.config import Config
+from flute_server.domain.verp import return_path
 from flute_server.local.embedded import Services
 from flute_server.models import db
 from flute_server.models.base import AUTOCOMMIT
@@ -64,3 +67,69 @@ def test_an_error_of_the_database_shows_no_values(config: Config, bind: str | No
         assert "a secret" not in str(caught.value)
         for engine in db.engines.values():
             engine.dispose()
+
+
+def test_the_audit_log_forgets_from_where_people_logged_in(config: Config):
+    upgrade(config)
+    downgrade(config, "0006")
+    texts = {
+        "from 192.0.2.7": "",
+        "all others (2), from 2001:db8::7": "all others (2)",
+        "the one of 01 Nov 2026 from 192.0.2.8, from 192.0.2.7": "the one of 01 Nov 2026",
+        "to ada@example.com, from an unknown address": "to ada@example.com",
+        "named from here, from 192.0.2.7": "named from here",
+    }
+    with psycopg.connect(config.database_url, autocommit=True) as connection:
+        account = connection.execute(
+            "INSERT INTO account (id, name) VALUES (gen_random_uuid(), 'Acme') RETURNING id"
+        ).fetchone()
+        assert account
+        add = """INSERT INTO audit_entry (id, account_id, actor, action, subject, text, request_id)
+            VALUES (gen_random_uuid(), %s, 'ada', %s, 'x', %s, '')"""
+        for before in texts:
+            connection.execute(add, (account[0], "user.update", before))
+        connection.execute(add, (account[0], "account.create", "owned by ada, from 192.0.2.7"))
+        upgrade(config)
+        rows = connection.execute("SELECT text FROM audit_entry WHERE action = 'user.update'").fetchall()
+        assert {text for (text,) in rows} == set(texts.values())
+        kept = connection.execute("SELECT text FROM audit_entry WHERE action = 'account.create'").fetchone()
+        assert kept == ("owned by ada, from 192.0.2.7",)
+
+
+def test_what_came_back_before_is_filed_with_its_mail_and_removed_with_its_content(config: Config):
+    upgrade(config)
+    downgrade(config, "0007")
+    kept, removed = uuid.uuid4(), uuid.uuid4()
+    with psycopg.connect(config.database_url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")  # rows without those they refer to
+        for id_, content in ((kept, "{}"), (removed, '{"removed_after_days": 7}')):
+            connection.execute(
+                "INSERT INTO email (id, environment_id, lease, round, content, terms, has_attachments)"
+                " VALUES (%s, %s, 0, 0, %s, '{}', false)",
+                (id_, id_, content),
+            )
+            connection.execute(
+                "INSERT INTO attempt (id, email_id, provider_account_id, round, start_time, candidates,"
+                " environment_id, email_time) VALUES (%s, %s, %s, 0, now(), '[]', %s, now())",
+                (id_, id_, id_, id_),
+            )
+            connection.execute(
+                "INSERT INTO inbound (recipient, body, error) VALUES (%s, 'a bounce', '')",
+                (return_path(b"any secret", str(id_), "1", "bounces.example.org"),),
+            )
+            connection.execute(
+                "INSERT INTO provider_event"
+                " (provider_account_id, key, kind, time, recipient, email_id, event)"
+                " VALUES (%s, %s, 'bounced', now(), '', %s, '{\"key\": \"k\", \"raw\": {}}')",
+                (id_, str(id_), id_),
+            )
+        connection.execute(
+            "INSERT INTO inbound (provider_account_id, recipient, body, error)"
+            " VALUES (%s, '', 'a webhook', '')",
+            (kept,),
+        )
+        upgrade(config)
+        rows = connection.execute("SELECT email_id, body FROM inbound ORDER BY id").fetchall()
+        assert rows == [(kept, b"a bounce"), (None, b"")]
+        words = connection.execute("SELECT email_id, event ? 'raw' FROM provider_event").fetchall()
+        assert dict(words) == {kept: True, removed: False}

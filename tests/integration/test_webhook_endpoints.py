@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -298,6 +299,43 @@ def test_pages_of_deliveries_and_what_is_too_old(stack: Stack, app: Flask, recei
         )
     assert forget_old(app)
     assert listed() == ids[:3]
+
+
+def test_what_was_told_of_one_mail_to_all_endpoints(stack: Stack, receiver: Receiver):
+    tenant, client = stack.tenant("simulator"), stack.client
+    points = {create(tenant, f"{receiver.url}{path}").webhook_endpoint.id for path in ("a", "b")}
+    mail, other = tenant.send(), tenant.send()
+    for id_ in (mail, other):
+        tenant.wait(id_, "delivered")
+    request = pb.ListEmailWebhookDeliveriesRequest(
+        email_id=mail, page_size=3, state=pb.WEBHOOK_DELIVERY_STATE_DELIVERED
+    )
+
+    def listed() -> list[pb.WebhookDelivery]:
+        rows: list[pb.WebhookDelivery] = []
+        request.page_token = ""
+        while True:
+            page = client.call(client.webhooks.ListEmailWebhookDeliveries, request)
+            rows += page.webhook_deliveries
+            if not page.next_page_token:
+                return rows
+            assert len(page.webhook_deliveries) == 3
+            request.page_token = page.next_page_token
+
+    events = len(tenant.get(mail)["timeline"]) - 1  # the start of a call is no event
+    rows = until(lambda: found if len(found := listed()) == 2 * events else None, "all are told")
+    assert {row.email_id for row in rows} == {mail}
+    assert {row.endpoint_id for row in rows} == points
+    assert len({row.id for row in rows}) == len(rows)
+    assert [row.tries[-1].status for row in rows] == [204] * len(rows)
+    order = [int(row.event_id.removeprefix("evt_")) for row in rows]
+    assert order == sorted(order, reverse=True)
+    request.state = pb.WEBHOOK_DELIVERY_STATE_FAILED
+    assert listed() == []
+    for token in ("nonsense", base64.urlsafe_b64encode(b"before 1 x").decode()):
+        request.page_token = token
+        with pytest.raises(RpcFailed, match="page_token"):
+            client.call(client.webhooks.ListEmailWebhookDeliveries, request)
 
 
 def test_events_are_fanned_out_once_and_to_nobody_from_before(stack: Stack, app: Flask):

@@ -22,6 +22,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from werkzeug.routing import BaseConverter
 
+from flute_json.naming import Kind, kind
 from flute_json.render import Json, accepted, render
 from web.api import request
 from web.api.location import locate
@@ -32,6 +33,7 @@ from web.client import Rpc, RpcFailure, current_client
 from web.errors import Problem, from_rpc
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_INDEX = re.compile(r"[0-9]{1,9}")
 
 # Calls with more to them than the contract says: web.api.email has them.
 _SPECIAL = {"SendEmail", "SendEmailBatch"}
@@ -93,10 +95,7 @@ class Call:
         token = self._read_body(self.parser, fields) if self.parser else ""
         self._take_idempotency_key(fields)
         caller = request.caller(request.one_token(token, self.operation.access != ACCESS_ANYONE))
-        for name, id_ in places.items():
-            if not _UUID.fullmatch(id_):
-                raise self._not_found()
-            fields[name] = id_.lower()
+        fields |= {name: self._place(name, given) for name, given in places.items()}
         try:
             answer, headers = current_client().call(
                 self.rpc, self.request(**fields), caller, _TIMEOUT_S.get(self.operation.name)
@@ -104,6 +103,16 @@ class Call:
         except RpcFailure as failure:
             raise self._problem(failure) from failure
         return self._answer(answer, headers)
+
+    def _place(self, name: str, given: str) -> str | int:
+        """What a step of the path means. Raises Problem for what leads nowhere."""
+        if kind(self.operation.request.fields_by_name[name]) is Kind.INTEGER:
+            if not _INDEX.fullmatch(given):
+                raise _nothing()
+            return int(given)
+        if not _UUID.fullmatch(given):
+            raise self._not_found()
+        return given.lower()
 
     def _read_body(self, parser: Parser, fields: dict[str, Any]) -> str:
         """Adds what the body says to the request's fields; gives the access token in it."""
@@ -132,8 +141,10 @@ class Call:
         return json_answer(self.view(message), status, headers)
 
     def _problem(self, failure: RpcFailure) -> Problem:
-        if failure.code is grpc.StatusCode.NOT_FOUND and "email_not_found" in self.operation.problems:
-            return self._not_found(failure.headers)
+        problems = self.operation.problems
+        if failure.code is grpc.StatusCode.NOT_FOUND and "email_not_found" in problems:
+            of_the_email = failure.reason == "EMAIL_NOT_FOUND" or "not_found" not in problems
+            return self._not_found(failure.headers) if of_the_email else _nothing(failure.headers)
         return from_rpc(failure, partial(locate, self.operation))
 
     def _not_found(self, headers: Mapping[str, str] | None = None) -> Problem:
@@ -141,8 +152,12 @@ class Call:
         if "email_not_found" in self.operation.problems:
             text = "There is no email with this id. Check it, and that the key is of the mail's environment."
             return Problem(404, "email_not_found", text, headers=headers)
-        text = "There is nothing with this id. Check it, and that the key is of the right environment."
-        return Problem(404, "not_found", text, headers=headers)
+        return _nothing(headers)
+
+
+def _nothing(headers: Mapping[str, str] | None = None) -> Problem:
+    text = "There is nothing with this id. Check it, and that the key is of the right environment."
+    return Problem(404, "not_found", text, headers=headers)
 
 
 def json_answer(body: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

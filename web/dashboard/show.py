@@ -18,6 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from markupsafe import Markup, escape
 
 from web.dashboard import nav
+from web.dashboard.actions import action
 from web.dashboard.me import role_name
 
 # A state in one word -> the tone that it is shown in. A word that is not here is shown in the neutral tone.
@@ -40,7 +41,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 def register(app: Flask) -> None:
     """Give the templates everything that is here."""
-    said = (number, compact, percent, duration, moment, plural, tone, sentence)
+    said = (number, compact, percent, duration, moment, plural, tone, sentence, action)
     for function in (*said, attributes, from_seconds, points, shares):
         app.add_template_filter(function, function.__name__)
     app.add_template_filter(role_name, "role")

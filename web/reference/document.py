@@ -89,13 +89,11 @@ _SCOPES: dict[int, str] = {ACCESS_SEND: "send", ACCESS_READ: "read", ACCESS_MANA
 def _parameters(operation: Operation, schemas: Schemas) -> Iterator[Json]:
     fields = operation.request.fields_by_name
     for place in operation.places:
-        text = {"description": comment(fields[place].full_name), "example": samples.ID}
-        yield {
-            "name": place,
-            "in": "path",
-            "required": True,
-            "schema": {"type": "string", "format": "uuid"},
-        } | text
+        schema = schemas.parameter(fields[place])
+        if schema["type"] == "string":
+            schema["format"] = "uuid"
+        text = {"description": comment(fields[place].full_name), "example": samples.place(operation, place)}
+        yield {"name": place, "in": "path", "required": True, "schema": schema} | text
     if operation.body is None:
         yield from (_query(fields[name], schemas) for name in operation.fields)
     if _is_idempotent(operation):

@@ -45,6 +45,7 @@ FACTS: dict[str, dict[str, Any]] = {
         "additionalProperties": {"maxLength": 1000, **_TEXT},
     },
     "SendEmailBatchRequest.emails": {"minItems": 1, "maxItems": 500},
+    "GetEmailAttachmentRequest.index": {"minimum": 0},
     "ListEmailsRequest.metadata": {
         "maxProperties": 50,
         "propertyNames": {"maxLength": 64},

@@ -12,6 +12,7 @@ from textwrap import indent
 from typing import Any
 from urllib.parse import urlencode
 
+from flute_json.naming import Kind, kind
 from web.api.operations import Operation
 
 Json = dict[str, Any]
@@ -93,8 +94,8 @@ _QUERIES: dict[str, dict[str, str]] = {
 def request_of(operation: Operation) -> Request:
     """The example of a call of the contract."""
     path = operation.path
-    for place in operation.places:
-        path = path.replace(f"{{{place}}}", ID)
+    for name in operation.places:
+        path = path.replace(f"{{{name}}}", str(place(operation, name)))
     return Request(
         method=operation.method,
         path=path,
@@ -102,6 +103,11 @@ def request_of(operation: Operation) -> Request:
         body=None if operation.body is None else _BODIES.get(operation.name, {}),
         key=_KEYS.get(operation.name, ""),
     )
+
+
+def place(operation: Operation, name: str) -> str | int:
+    """The example of a step of the path."""
+    return 0 if kind(operation.request.fields_by_name[name]) is Kind.INTEGER else ID
 
 
 def code_of(request: Request) -> list[Json]:

@@ -71,19 +71,37 @@ def list_page(endpoint_id: uuid.UUID, state: str, size: int, token: str) -> tupl
     return entries, _token(rows[limit - 1].event_id) if len(rows) > limit else ""
 
 
-def _token(event_id_: int) -> str:
-    return base64.urlsafe_b64encode(f"before {event_id_}".encode()).decode()
+def list_of_email(email_id: uuid.UUID, state: str, size: int, token: str) -> tuple[list[Entry], str]:
+    """What was told of an email, to whichever endpoint; as list_page otherwise."""
+    limit = checked_size(size, DEFAULT_PAGE, LARGEST_PAGE)
+    event, _, last = _place(token).partition(" ") if token else (str(2**63 - 1), "", "")
+    values = {"email": email_id, "state": state, "before": int(event), "limit": limit + 1}
+    values["last"] = as_uuid(last) or uuid.UUID(int=0)
+    query = _LIST_OF_EMAIL.format(where="AND d.state = %(state)s" if state else "")
+    rows = db.session.connection().exec_driver_sql(query, values).all()
+    entries = [_entry(row, [_try(row)] if row.start_time else []) for row in rows[:limit]]
+    end = rows[limit - 1] if len(rows) > limit else None
+    return entries, _token(f"{end.event_id} {end.id}") if end else ""
+
+
+def _token(place: object) -> str:
+    return base64.urlsafe_b64encode(f"before {place}".encode()).decode()
 
 
 def _before(token: str) -> int:
+    return int(_place(token).partition(" ")[0])
+
+
+def _place(token: str) -> str:
+    """An event's number; where several endpoints may have been told of it, with the delivery's id."""
     try:
-        text = base64.urlsafe_b64decode(token.encode())
+        text = base64.urlsafe_b64decode(token.encode()).decode()
     except ValueError:
-        text = b""
-    found = re.fullmatch(rb"before (\d{1,18})", text)
+        text = ""
+    found = re.fullmatch(r"before ([0-9]{1,18}( [0-9a-f-]{36})?)", text)
     if not found:
         raise invalid([Violation("page_token", "not a token that a list gave")])
-    return int(found[1])
+    return found[1]
 
 
 def get(id_: str, environment_id: uuid.UUID | None) -> Entry:
@@ -173,7 +191,7 @@ _COLUMNS = """
 d.id, d.endpoint_id, d.event_id, e.type, d.email_id, d.state, e.time, w.paused, w.environment_id,
 CASE WHEN d.due_time IS NOT NULL THEN greatest(d.due_time, w.retry_time) END AS next_try
 """
-_LIST = f"""
+_WITH_LAST_TRY = f"""
 SELECT {_COLUMNS}, t.start_time, t.duration_ms, t.status, t.text
 FROM webhook_delivery d
 JOIN webhook_endpoint w ON w.id = d.endpoint_id
@@ -181,9 +199,18 @@ JOIN event e ON e.id = d.event_id
 LEFT JOIN LATERAL (
     SELECT * FROM webhook_try WHERE delivery_id = d.id ORDER BY id DESC LIMIT 1
 ) AS t ON true
+"""  # noqa: S608  constants
+# By the email's few events, which have an index, and the deliveries of each, which have another.
+_LIST_OF_EMAIL = f"""
+{_WITH_LAST_TRY}
+WHERE e.email_id = %(email)s AND (d.event_id, d.id) < (%(before)s, %(last)s) {{where}}
+ORDER BY d.event_id DESC, d.id DESC LIMIT %(limit)s
+"""
+_LIST = f"""
+{_WITH_LAST_TRY}
 WHERE d.endpoint_id = %(endpoint)s AND d.event_id < %(before)s {{where}}
 ORDER BY d.event_id DESC LIMIT %(limit)s
-"""  # noqa: S608  constants
+"""
 _GET = f"""
 SELECT {_COLUMNS}
 FROM webhook_delivery d JOIN webhook_endpoint w ON w.id = d.endpoint_id JOIN event e ON e.id = d.event_id

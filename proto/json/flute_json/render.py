@@ -6,6 +6,7 @@ gets a view without names.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -63,9 +64,9 @@ def _plain(value: object) -> object:
     return value
 
 
-# Bytes have no place in an answer: whoever adds some has to decide what stands for them.
 _WRITERS: dict[Kind, _Write] = {
     Kind.STRING: _plain,
+    Kind.BYTES: lambda content: base64.b64encode(content).decode(),
     Kind.BOOLEAN: _plain,
     Kind.INTEGER: _plain,
     Kind.TIME: lambda time: time.ToJsonString(),

@@ -14,17 +14,21 @@ from flute.v1 import email_pb2 as pb
 from flute.v1.email_service_pb2 import (
     ExplainEmailRequest,
     ExplainEmailResponse,
+    GetEmailAttachmentRequest,
     GetEmailRequest,
     ListEmailsRequest,
     ListEmailsResponse,
 )
+from werkzeug.exceptions import NotFound
 
 from flute_json.naming import words
 from flute_json.render import render
 from web.dashboard import curl, dashboard
 from web.dashboard.ask import ask
+from web.dashboard.download import download
 from web.dashboard.pages.email_filters import STATES
 from web.dashboard.pages.email_timeline import named, timeline
+from web.dashboard.pages.email_webhooks import told_of
 from web.dashboard.places import base_url
 from web.dashboard.render import page, part
 
@@ -34,6 +38,8 @@ _WAITING = {"queued", "scheduled"}
 _MISSED = {"bounced", "failed", "suppressed", "canceled"}
 # Seconds until the story is looked at again, while it may go on.
 _LIVE_S = {"queued": 2, "sending": 2, "sent": 3, "deferred": 10, "scheduled": 10}
+
+MOST_FILES = 1000  # more than any mail has
 
 # For the mail's own HTML, which is somebody else's: an origin of its own, no script, nothing from anywhere,
 # no forms; shown in a frame of our pages alone.
@@ -57,6 +63,7 @@ def email(id_: uuid.UUID) -> ResponseReturnValue:
         tabs=[(label, _address(found, tab), tab == shown, count) for tab, (label, count) in tabs.items()],
         shown=shown,
         source=_source(found) if shown == "json" else "",
+        told=told_of(found) if shown == "webhooks" else None,
         call=_call(found),
         back_url=url_for("dashboard.emails", environment=found.environment_id),
         **_story(found),
@@ -83,6 +90,15 @@ def email_html(id_: uuid.UUID) -> ResponseReturnValue:
     body = f'{html[:at]}<base target="_blank">{html[at:]}'
     headers = {"Content-Security-Policy": HTML_POLICY}
     return Response(body, headers=headers, content_type="text/html; charset=utf-8")
+
+
+@dashboard.get("/emails/<uuid:id_>/attachments/<int:index>")
+def email_attachment(id_: uuid.UUID, index: int) -> ResponseReturnValue:
+    """One file of the mail, to be kept."""
+    if index >= MOST_FILES:
+        raise NotFound
+    file = ask(GetEmailAttachmentRequest(id=str(id_), index=index), pb.Attachment)
+    return download(file.content, file.filename)
 
 
 def _get(id_: uuid.UUID) -> pb.Email:
@@ -148,6 +164,7 @@ def _tabs(found: pb.Email) -> dict[str, tuple[str, int | None]]:
     tabs["headers"] = ("Headers", None)
     if found.attachments:
         tabs["attachments"] = ("Attachments", len(found.attachments))
+    tabs["webhooks"] = ("Webhooks", None)
     return tabs | {"data": ("Tags and metadata", None), "json": ("JSON", None)}
 
 

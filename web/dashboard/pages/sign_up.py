@@ -10,6 +10,7 @@ from flute.v1.person_service_pb2 import (
     ConfirmEmailRequest,
     ConfirmEmailResponse,
     GetSignUpPolicyRequest,
+    Me,
     ResendConfirmationRequest,
     SignUpPolicy,
     SignUpRequest,
@@ -61,18 +62,29 @@ def signed_up(told: SignUpResponse, policy: SignUpPolicy) -> ResponseReturnValue
 @dashboard.route("/confirm/<token>", methods=["GET", "POST"])
 @without_login
 def confirm(token: str) -> ResponseReturnValue:
-    """A button that proves the address. Opening the link alone does nothing: mail scanners open them too."""
-    form = Form.of()
-    if request.method == "POST" and (
-        told := form.send(ConfirmEmailRequest(token=token), ConfirmEmailResponse)
-    ):
-        who = me_or_nobody()
-        if who:
-            say(f"{told.email} is confirmed.")
-            return redirect(url_for("dashboard.settings"), 303)
-        say(f"{told.email} is confirmed. You can log in with it now.")
-        return redirect(url_for("dashboard.log_in", email=told.email), 303)
-    return form.shown(page("confirm.html", form=form))
+    """A button that proves the address, with the password of who is not logged in.
+
+    Opening the link alone does nothing: mail scanners open them too.
+    """
+    form, who = Form.of({"password": "password"}), me_or_nobody()
+    if request.method == "POST":
+        message = ConfirmEmailRequest(token=token, password=form.values.get("password", ""))
+        if told := form.send(message, ConfirmEmailResponse):
+            return _confirmed(told, who)
+    asks = form.reason == "WRONG_PASSWORD" or who is None or (who.confirmed and not who.pending_email)
+    return form.shown(page("confirm.html", form=form, asks=asks))
+
+
+def _confirmed(told: ConfirmEmailResponse, who: Me | None) -> ResponseReturnValue:
+    if told.session_token:
+        session.begin(told.session_token)
+        say(f"Welcome to Flute. {told.email} is confirmed.")
+        return redirect(url_for("dashboard.home"), 303)
+    if who:
+        say(f"{told.email} is confirmed.")
+        return redirect(url_for("dashboard.settings"), 303)
+    say(f"{told.email} is confirmed. You can log in with it now.")
+    return redirect(url_for("dashboard.log_in", email=told.email), 303)
 
 
 @dashboard.post("/settings/confirmation")

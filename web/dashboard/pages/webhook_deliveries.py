@@ -20,6 +20,7 @@ from flute.v1.webhook_service_pb2 import (
 from web.dashboard import dashboard
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
+from web.dashboard.guard import safe_next
 from web.dashboard.pages.webhooks import endpoint_of, endpoint_page
 from web.dashboard.render import say
 
@@ -82,7 +83,7 @@ def replay_webhook(id_: str) -> ResponseReturnValue:
         say(f"{told.count:,} {'event is' if told.count == 1 else 'events are'} told again, the oldest first.")
     else:
         say("There was nothing to tell again in that time.", "info")
-    return redirect(url_for("dashboard.webhook", id_=id_), 303)
+    return redirect(safe_next(form["next"]) if form["next"] else url_for("dashboard.webhook", id_=id_), 303)
 
 
 def word(delivery: WebhookDelivery) -> str:

@@ -40,11 +40,13 @@ class AuditEntry(_message.Message):
     actor: _builtins.str
     """Who: "service", an API key as "key NAME (HINT)", or the address of a person."""
     action: _builtins.str
-    """What, for example suppression.delete."""
+    """What, as a code: for example suppression.delete."""
     subject: _builtins.str
     """On what: an address, a name or an id."""
     text: _builtins.str
-    """Particulars in words; may be empty."""
+    """Particulars in words; may be empty. From which address somebody logged in or changed their own log-in is not told:
+    that is theirs, in their list of sessions.
+    """
     request_id: _builtins.str
     """The request that did it."""
     @_builtins.property

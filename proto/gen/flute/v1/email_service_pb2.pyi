@@ -363,6 +363,32 @@ class GetEmailRequest(_message.Message):
 Global___GetEmailRequest: _TypeAlias = GetEmailRequest  # noqa: Y015
 
 @_typing.final
+class GetEmailAttachmentRequest(_message.Message):
+    """Request of GetEmailAttachment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The email's id."""
+    index: _builtins.int
+    """Its place in the email's list of attachments, from 0."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEmailAttachmentRequest: _TypeAlias = GetEmailAttachmentRequest  # noqa: Y015
+
+@_typing.final
 class ExplainEmailRequest(_message.Message):
     """Request of ExplainEmail."""
 

@@ -57,6 +57,11 @@ class EmailServiceStub:
                 request_serializer=flute_dot_v1_dot_email__service__pb2.GetEmailRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_email__pb2.Email.FromString,
                 _registered_method=True)
+        self.GetEmailAttachment = channel.unary_unary(
+                '/flute.v1.EmailService/GetEmailAttachment',
+                request_serializer=flute_dot_v1_dot_email__service__pb2.GetEmailAttachmentRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_email__pb2.Attachment.FromString,
+                _registered_method=True)
         self.ExplainEmail = channel.unary_unary(
                 '/flute.v1.EmailService/ExplainEmail',
                 request_serializer=flute_dot_v1_dot_email__service__pb2.ExplainEmailRequest.SerializeToString,
@@ -112,6 +117,13 @@ class EmailServiceServicer:
 
     def GetEmail(self, request, context):
         """One mail. Without credentials: states and timeline only, addresses masked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEmailAttachment(self, request, context):
+        """One file of a mail with its content, as it was given.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +186,11 @@ def add_EmailServiceServicer_to_server(servicer, server):
                     servicer.GetEmail,
                     request_deserializer=flute_dot_v1_dot_email__service__pb2.GetEmailRequest.FromString,
                     response_serializer=flute_dot_v1_dot_email__pb2.Email.SerializeToString,
+            ),
+            'GetEmailAttachment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEmailAttachment,
+                    request_deserializer=flute_dot_v1_dot_email__service__pb2.GetEmailAttachmentRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_email__pb2.Attachment.SerializeToString,
             ),
             'ExplainEmail': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainEmail,
@@ -311,6 +328,33 @@ class EmailService:
             '/flute.v1.EmailService/GetEmail',
             flute_dot_v1_dot_email__service__pb2.GetEmailRequest.SerializeToString,
             flute_dot_v1_dot_email__pb2.Email.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEmailAttachment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.EmailService/GetEmailAttachment',
+            flute_dot_v1_dot_email__service__pb2.GetEmailAttachmentRequest.SerializeToString,
+            flute_dot_v1_dot_email__pb2.Attachment.FromString,
             options,
             channel_credentials,
             insecure,

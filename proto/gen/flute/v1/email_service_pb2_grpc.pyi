@@ -44,6 +44,8 @@ class EmailServiceStub:
     """Tells which way a mail would take now, and why, without accepting it."""
     GetEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.GetEmailRequest, _email_pb2.Email]
     """One mail. Without credentials: states and timeline only, addresses masked."""
+    GetEmailAttachment: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.GetEmailAttachmentRequest, _email_pb2.Attachment]
+    """One file of a mail with its content, as it was given."""
     ExplainEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.ExplainEmailRequest, _email_service_pb2.ExplainEmailResponse]
     """The whole story of one mail in plain words, each decision with its reason."""
     ListEmails: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.ListEmailsRequest, _email_service_pb2.ListEmailsResponse]
@@ -70,6 +72,8 @@ class EmailServiceAsyncStub(EmailServiceStub):
     """Tells which way a mail would take now, and why, without accepting it."""
     GetEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.GetEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
     """One mail. Without credentials: states and timeline only, addresses masked."""
+    GetEmailAttachment: _aio.UnaryUnaryMultiCallable[_email_service_pb2.GetEmailAttachmentRequest, _email_pb2.Attachment]  # type: ignore[assignment]
+    """One file of a mail with its content, as it was given."""
     ExplainEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.ExplainEmailRequest, _email_service_pb2.ExplainEmailResponse]  # type: ignore[assignment]
     """The whole story of one mail in plain words, each decision with its reason."""
     ListEmails: _aio.UnaryUnaryMultiCallable[_email_service_pb2.ListEmailsRequest, _email_service_pb2.ListEmailsResponse]  # type: ignore[assignment]
@@ -117,6 +121,14 @@ class EmailServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_email_pb2.Email, _abc.Awaitable[_email_pb2.Email]]:
         """One mail. Without credentials: states and timeline only, addresses masked."""
+
+    @_abc_1.abstractmethod
+    def GetEmailAttachment(
+        self,
+        request: _email_service_pb2.GetEmailAttachmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_email_pb2.Attachment, _abc.Awaitable[_email_pb2.Attachment]]:
+        """One file of a mail with its content, as it was given."""
 
     @_abc_1.abstractmethod
     def ExplainEmail(

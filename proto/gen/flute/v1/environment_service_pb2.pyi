@@ -118,7 +118,8 @@ class Environment(_message.Message):
     """
     retention_days: _builtins.int
     """How many days after a mail is finished its text, HTML, headers and attachments are removed; 0 keeps them, at most
-    3,650. Recipients, subject and timeline stay. What a provider may still send back is kept for 2 days at least.
+    3,650. What came back goes with them: bounce mails and the full words of providers. Recipients, subject and timeline
+    with each verdict stay. What a provider may still send back is kept for 2 days at least.
     """
     track_opens: _builtins.bool
     """Ask providers to tell when mail is opened, where a request does not say."""

@@ -118,7 +118,8 @@ class MemberServiceServicer:
 
     def CreateInvitation(self, request, context):
         """Invites somebody by mail; the link is in the answer too, so that it works without. A second invitation to the
-        same address ends the first. Only owners invite owners.
+        same address ends the first. Only owners invite owners, and only who has confirmed their own address invites where
+        mail leaves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,8 @@ class MemberServiceStub:
     """Takes oneself out of the account; the last owner cannot."""
     CreateInvitation: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.CreateInvitationRequest, _member_service_pb2.CreateInvitationResponse]
     """Invites somebody by mail; the link is in the answer too, so that it works without. A second invitation to the
-    same address ends the first. Only owners invite owners.
+    same address ends the first. Only owners invite owners, and only who has confirmed their own address invites where
+    mail leaves.
     """
     ListInvitations: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.ListInvitationsRequest, _member_service_pb2.ListInvitationsResponse]
     """The invitations of an account that were neither accepted nor revoked, oldest first, expired ones included."""
@@ -76,7 +77,8 @@ class MemberServiceAsyncStub(MemberServiceStub):
     """Takes oneself out of the account; the last owner cannot."""
     CreateInvitation: _aio.UnaryUnaryMultiCallable[_member_service_pb2.CreateInvitationRequest, _member_service_pb2.CreateInvitationResponse]  # type: ignore[assignment]
     """Invites somebody by mail; the link is in the answer too, so that it works without. A second invitation to the
-    same address ends the first. Only owners invite owners.
+    same address ends the first. Only owners invite owners, and only who has confirmed their own address invites where
+    mail leaves.
     """
     ListInvitations: _aio.UnaryUnaryMultiCallable[_member_service_pb2.ListInvitationsRequest, _member_service_pb2.ListInvitationsResponse]  # type: ignore[assignment]
     """The invitations of an account that were neither accepted nor revoked, oldest first, expired ones included."""
@@ -133,7 +135,8 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_member_service_pb2.CreateInvitationResponse, _abc.Awaitable[_member_service_pb2.CreateInvitationResponse]]:
         """Invites somebody by mail; the link is in the answer too, so that it works without. A second invitation to the
-        same address ends the first. Only owners invite owners.
+        same address ends the first. Only owners invite owners, and only who has confirmed their own address invites where
+        mail leaves.
         """
 
     @_abc_1.abstractmethod

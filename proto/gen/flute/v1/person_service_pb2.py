@@ -28,7 +28,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66lute/v1/person_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Z\n\x0cSignUpPolicy\x12\"\n\x04mode\x18\x01 \x01(\x0e\x32\x14.flute.v1.SignUpMode\x12\r\n\x05\x66irst\x18\x02 \x01(\x08\x12\x17\n\x0fmail_configured\x18\x03 \x01(\x08\"\x85\x01\n\nMembership\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63ount_name\x18\x02 \x01(\t\x12\x1c\n\x04role\x18\x03 \x01(\x0e\x32\x0e.flute.v1.Role\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf0\x02\n\x02Me\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x11\n\tconfirmed\x18\x04 \x01(\x08\x12\x15\n\rpending_email\x18\x05 \x01(\t\x12\x10\n\x08operator\x18\x06 \x01(\x08\x12\x14\n\x0ctotp_enabled\x18\x07 \x01(\x08\x12\x1b\n\x13recovery_codes_left\x18\x08 \x01(\x05\x12\x12\n\naccount_id\x18\t \x01(\t\x12\x14\n\x0c\x61\x63\x63ount_name\x18\n \x01(\t\x12\x1c\n\x04role\x18\x0b \x01(\x0e\x32\x0e.flute.v1.Role\x12)\n\x0bmemberships\x18\x0c \x03(\x0b\x32\x14.flute.v1.Membership\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsession_id\x18\x0e \x01(\t\x12\x1a\n\x12may_create_account\x18\x0f \x01(\x08\"\x1e\n\rRecoveryCodes\x12\r\n\x05\x63odes\x18\x01 \x03(\t\"\x18\n\x16GetSignUpPolicyRequest\"n\n\rSignUpRequest\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0c\x61\x63\x63ount_name\x18\x04 \x01(\t\x12\x18\n\x10invitation_token\x18\x05 \x01(\t\"E\n\x0eSignUpResponse\x12\x15\n\rsession_token\x18\x01 \x01(\t\x12\x1c\n\x14\x63onfirmation_sent_to\x18\x02 \x01(\t\"$\n\x13\x43onfirmEmailRequest\x12\r\n\x05token\x18\x01 \x01(\t\"%\n\x14\x43onfirmEmailResponse\x12\r\n\x05\x65mail\x18\x01 \x01(\t\"\x1b\n\x19ResendConfirmationRequest\",\n\x1bRequestPasswordResetRequest\x12\r\n\x05\x65mail\x18\x01 \x01(\t\";\n\x14ResetPasswordRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x14\n\x0cnew_password\x18\x02 \x01(\t\"&\n\x15ResetPasswordResponse\x12\r\n\x05\x65mail\x18\x01 \x01(\t\"\x0e\n\x0cGetMeRequest\"\\\n\x0fUpdateMeRequest\x12\x18\n\x02me\x18\x01 \x01(\x0b\x32\x0c.flute.v1.Me\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"?\n\x15\x43hangePasswordRequest\x12\x10\n\x08password\x18\x01 \x01(\t\x12\x14\n\x0cnew_password\x18\x02 \x01(\t\"9\n\x12\x43hangeEmailRequest\x12\x10\n\x08password\x18\x01 \x01(\t\x12\x11\n\tnew_email\x18\x02 \x01(\t\"$\n\x10\x42\x65ginTotpRequest\x12\x10\n\x08password\x18\x01 \x01(\t\"0\n\x11\x42\x65ginTotpResponse\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\"!\n\x11\x45nableTotpRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"2\n\x1eRegenerateRecoveryCodesRequest\x12\x10\n\x08password\x18\x01 \x01(\t\"4\n\x12\x44isableTotpRequest\x12\x10\n\x08password\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t*w\n\nSignUpMode\x12\x1c\n\x18SIGN_UP_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11SIGN_UP_MODE_OPEN\x10\x01\x12\x1b\n\x17SIGN_UP_MODE_INVITATION\x10\x02\x12\x17\n\x13SIGN_UP_MODE_CLOSED\x10\x03\x32\xc5\x08\n\rPersonService\x12Q\n\x0fGetSignUpPolicy\x12 .flute.v1.GetSignUpPolicyRequest\x1a\x16.flute.v1.SignUpPolicy\"\x04\xa8\xbb\x18\x04\x12\x41\n\x06SignUp\x12\x17.flute.v1.SignUpRequest\x1a\x18.flute.v1.SignUpResponse\"\x04\xa8\xbb\x18\x04\x12S\n\x0c\x43onfirmEmail\x12\x1d.flute.v1.ConfirmEmailRequest\x1a\x1e.flute.v1.ConfirmEmailResponse\"\x04\xa8\xbb\x18\x04\x12W\n\x12ResendConfirmation\x12#.flute.v1.ResendConfirmationRequest\x1a\x16.google.protobuf.Empty\"\x04\xa8\xbb\x18\x05\x12[\n\x14RequestPasswordReset\x12%.flute.v1.RequestPasswordResetRequest\x1a\x16.google.protobuf.Empty\"\x04\xa8\xbb\x18\x04\x12V\n\rResetPassword\x12\x1e.flute.v1.ResetPasswordRequest\x1a\x1f.flute.v1.ResetPasswordResponse\"\x04\xa8\xbb\x18\x04\x12\x33\n\x05GetMe\x12\x16.flute.v1.GetMeRequest\x1a\x0c.flute.v1.Me\"\x04\xa8\xbb\x18\x05\x12\x39\n\x08UpdateMe\x12\x19.flute.v1.UpdateMeRequest\x1a\x0c.flute.v1.Me\"\x04\xa8\xbb\x18\x05\x12O\n\x0e\x43hangePassword\x12\x1f.flute.v1.ChangePasswordRequest\x1a\x16.google.protobuf.Empty\"\x04\xa8\xbb\x18\x05\x12?\n\x0b\x43hangeEmail\x12\x1c.flute.v1.ChangeEmailRequest\x1a\x0c.flute.v1.Me\"\x04\xa8\xbb\x18\x05\x12J\n\tBeginTotp\x12\x1a.flute.v1.BeginTotpRequest\x1a\x1b.flute.v1.BeginTotpResponse\"\x04\xa8\xbb\x18\x05\x12H\n\nEnableTotp\x12\x1b.flute.v1.EnableTotpRequest\x1a\x17.flute.v1.RecoveryCodes\"\x04\xa8\xbb\x18\x05\x12\x62\n\x17RegenerateRecoveryCodes\x12(.flute.v1.RegenerateRecoveryCodesRequest\x1a\x17.flute.v1.RecoveryCodes\"\x04\xa8\xbb\x18\x05\x12?\n\x0b\x44isableTotp\x12\x1c.flute.v1.DisableTotpRequest\x1a\x0c.flute.v1.Me\"\x04\xa8\xbb\x18\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66lute/v1/person_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Z\n\x0cSignUpPolicy\x12\"\n\x04mode\x18\x01 \x01(\x0e\x32\x14.flute.v1.SignUpMode\x12\r\n\x05\x66irst\x18\x02 \x01(\x08\x12\x17\n\x0fmail_configured\x18\x03 \x01(\x08\"\x85\x01\n\nMembership\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63ount_name\x18\x02 \x01(\t\x12\x1c\n\x04role\x18\x03 \x01(\x0e\x32\x0e.flute.v1.Role\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf0\x02\n\x02Me\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x11\n\tconfirmed\x18\x04 \x01(\x08\x12\x15\n\rpending_email\x18\x05 \x01(\t\x12\x10\n\x08operator\x18\x06 \x01(\x08\x12\x14\n\x0ctotp_enabled\x18\x07 \x01(\x08\x12\x1b\n\x13recovery_codes_left\x18\x08 \x01(\x05\x12\x12\n\naccount_id\x18\t \x01(\t\x12\x14\n\x0c\x61\x63\x63ount_name\x18\n \x01(\t\x12\x1c\n\x04role\x18\x0b \x01(\x0e\x32\x0e.flute.v1.Role\x12)\n\x0bmemberships\x18\x0c \x03(\x0b\x32\x14.flute.v1.Membership\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsession_id\x18\x0e \x01(\t\x12\x1a\n\x12may_create_account\x18\x0f \x01(\x08\"\x1e\n\rRecoveryCodes\x12\r\n\x05\x63odes\x18\x01 \x03(\t\"\x18\n\x16GetSignUpPolicyRequest\"n\n\rSignUpRequest\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0c\x61\x63\x63ount_name\x18\x04 \x01(\t\x12\x18\n\x10invitation_token\x18\x05 \x01(\t\"E\n\x0eSignUpResponse\x12\x15\n\rsession_token\x18\x01 \x01(\t\x12\x1c\n\x14\x63onfirmation_sent_to\x18\x02 \x01(\t\"6\n\x13\x43onfirmEmailRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"<\n\x14\x43onfirmEmailResponse\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x15\n\rsession_token\x18\x02 \x01(\t\"\x1b\n\x19ResendConfirmationRequest\",\n\x1bRequestPasswordResetRequest\x12\r\n\x05\x65mail\x18\x01 \x01(\t\";\n\x14ResetPasswordRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x14\n\x0cnew_password\x18\x02 \x01(\t\"&\n\x15ResetPasswordResponse\x12\r\n\x05\x65mail\x18\x01 \x01(\t\"\x0e\n\x0cGetMeRequest\"\\\n\x0fUpdateMeRequest\x12\x18\n\x02me\x18\x01 \x01(\x0b\x32\x0c.flute.v1.Me\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"?\n\x15\x43hangePasswordRequest\x12\x10\n\x08password\x18\x01 \x01(\t\x12\x14\n\x0cnew_password\x18\x02 \x01(\t\"9\n\x12\x43hangeEmailRequest\x12\x10\n\x08password\x18\x01 \x01(\t\x12\x11\n\tnew_email\x18\x02 \x01(\t\"$\n\x10\x42\x65ginTotpRequest\x12\x10\n\x08password\x18\x01 \x01(\t\"0\n\x11\x42\x65ginTotpResponse\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\"!\n\x11\x45nableTotpRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"2\n\x1eRegenerateRecoveryCodesRequest\x12\x10\n\x08password\x18\x01 \x01(\t\"4\n\x12\x44isableTotpRequest\x12\x10\n\x08password\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t*w\n\nSignUpMode\x12\x1c\n\x18SIGN_UP_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11SIGN_UP_MODE_OPEN\x10\x01\x12\x1b\n\x17SIGN_UP_MODE_INVITATION\x10\x02\x12\x17\n\x13SIGN_UP_MODE_CLOSED\x10\x03\x32\xc5\x08\n\rPersonService\x12Q\n\x0fGetSignUpPolicy\x12 .flute.v1.GetSignUpPolicyRequest\x1a\x16.flute.v1.SignUpPolicy\"\x04\xa8\xbb\x18\x04\x12\x41\n\x06SignUp\x12\x17.flute.v1.SignUpRequest\x1a\x18.flute.v1.SignUpResponse\"\x04\xa8\xbb\x18\x04\x12S\n\x0c\x43onfirmEmail\x12\x1d.flute.v1.ConfirmEmailRequest\x1a\x1e.flute.v1.ConfirmEmailResponse\"\x04\xa8\xbb\x18\x04\x12W\n\x12ResendConfirmation\x12#.flute.v1.ResendConfirmationRequest\x1a\x16.google.protobuf.Empty\"\x04\xa8\xbb\x18\x05\x12[\n\x14RequestPasswordReset\x12%.flute.v1.RequestPasswordResetRequest\x1a\x16.google.protobuf.Empty\"\x04\xa8\xbb\x18\x04\x12V\n\rResetPassword\x12\x1e.flute.v1.ResetPasswordRequest\x1a\x1f.flute.v1.ResetPasswordResponse\"\x04\xa8\xbb\x18\x04\x12\x33\n\x05GetMe\x12\x16.flute.v1.GetMeRequest\x1a\x0c.flute.v1.Me\"\x04\xa8\xbb\x18\x05\x12\x39\n\x08UpdateMe\x12\x19.flute.v1.UpdateMeRequest\x1a\x0c.flute.v1.Me\"\x04\xa8\xbb\x18\x05\x12O\n\x0e\x43hangePassword\x12\x1f.flute.v1.ChangePasswordRequest\x1a\x16.google.protobuf.Empty\"\x04\xa8\xbb\x18\x05\x12?\n\x0b\x43hangeEmail\x12\x1c.flute.v1.ChangeEmailRequest\x1a\x0c.flute.v1.Me\"\x04\xa8\xbb\x18\x05\x12J\n\tBeginTotp\x12\x1a.flute.v1.BeginTotpRequest\x1a\x1b.flute.v1.BeginTotpResponse\"\x04\xa8\xbb\x18\x05\x12H\n\nEnableTotp\x12\x1b.flute.v1.EnableTotpRequest\x1a\x17.flute.v1.RecoveryCodes\"\x04\xa8\xbb\x18\x05\x12\x62\n\x17RegenerateRecoveryCodes\x12(.flute.v1.RegenerateRecoveryCodesRequest\x1a\x17.flute.v1.RecoveryCodes\"\x04\xa8\xbb\x18\x05\x12?\n\x0b\x44isableTotp\x12\x1c.flute.v1.DisableTotpRequest\x1a\x0c.flute.v1.Me\"\x04\xa8\xbb\x18\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,8 +63,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PERSONSERVICE'].methods_by_name['RegenerateRecoveryCodes']._serialized_options = b'\250\273\030\005'
   _globals['_PERSONSERVICE'].methods_by_name['DisableTotp']._loaded_options = None
   _globals['_PERSONSERVICE'].methods_by_name['DisableTotp']._serialized_options = b'\250\273\030\005'
-  _globals['_SIGNUPMODE']._serialized_start=1723
-  _globals['_SIGNUPMODE']._serialized_end=1842
+  _globals['_SIGNUPMODE']._serialized_start=1764
+  _globals['_SIGNUPMODE']._serialized_end=1883
   _globals['_SIGNUPPOLICY']._serialized_start=167
   _globals['_SIGNUPPOLICY']._serialized_end=257
   _globals['_MEMBERSHIP']._serialized_start=260
@@ -80,35 +80,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNUPRESPONSE']._serialized_start=936
   _globals['_SIGNUPRESPONSE']._serialized_end=1005
   _globals['_CONFIRMEMAILREQUEST']._serialized_start=1007
-  _globals['_CONFIRMEMAILREQUEST']._serialized_end=1043
-  _globals['_CONFIRMEMAILRESPONSE']._serialized_start=1045
-  _globals['_CONFIRMEMAILRESPONSE']._serialized_end=1082
-  _globals['_RESENDCONFIRMATIONREQUEST']._serialized_start=1084
-  _globals['_RESENDCONFIRMATIONREQUEST']._serialized_end=1111
-  _globals['_REQUESTPASSWORDRESETREQUEST']._serialized_start=1113
-  _globals['_REQUESTPASSWORDRESETREQUEST']._serialized_end=1157
-  _globals['_RESETPASSWORDREQUEST']._serialized_start=1159
-  _globals['_RESETPASSWORDREQUEST']._serialized_end=1218
-  _globals['_RESETPASSWORDRESPONSE']._serialized_start=1220
-  _globals['_RESETPASSWORDRESPONSE']._serialized_end=1258
-  _globals['_GETMEREQUEST']._serialized_start=1260
-  _globals['_GETMEREQUEST']._serialized_end=1274
-  _globals['_UPDATEMEREQUEST']._serialized_start=1276
-  _globals['_UPDATEMEREQUEST']._serialized_end=1368
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=1370
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1433
-  _globals['_CHANGEEMAILREQUEST']._serialized_start=1435
-  _globals['_CHANGEEMAILREQUEST']._serialized_end=1492
-  _globals['_BEGINTOTPREQUEST']._serialized_start=1494
-  _globals['_BEGINTOTPREQUEST']._serialized_end=1530
-  _globals['_BEGINTOTPRESPONSE']._serialized_start=1532
-  _globals['_BEGINTOTPRESPONSE']._serialized_end=1580
-  _globals['_ENABLETOTPREQUEST']._serialized_start=1582
-  _globals['_ENABLETOTPREQUEST']._serialized_end=1615
-  _globals['_REGENERATERECOVERYCODESREQUEST']._serialized_start=1617
-  _globals['_REGENERATERECOVERYCODESREQUEST']._serialized_end=1667
-  _globals['_DISABLETOTPREQUEST']._serialized_start=1669
-  _globals['_DISABLETOTPREQUEST']._serialized_end=1721
-  _globals['_PERSONSERVICE']._serialized_start=1845
-  _globals['_PERSONSERVICE']._serialized_end=2938
+  _globals['_CONFIRMEMAILREQUEST']._serialized_end=1061
+  _globals['_CONFIRMEMAILRESPONSE']._serialized_start=1063
+  _globals['_CONFIRMEMAILRESPONSE']._serialized_end=1123
+  _globals['_RESENDCONFIRMATIONREQUEST']._serialized_start=1125
+  _globals['_RESENDCONFIRMATIONREQUEST']._serialized_end=1152
+  _globals['_REQUESTPASSWORDRESETREQUEST']._serialized_start=1154
+  _globals['_REQUESTPASSWORDRESETREQUEST']._serialized_end=1198
+  _globals['_RESETPASSWORDREQUEST']._serialized_start=1200
+  _globals['_RESETPASSWORDREQUEST']._serialized_end=1259
+  _globals['_RESETPASSWORDRESPONSE']._serialized_start=1261
+  _globals['_RESETPASSWORDRESPONSE']._serialized_end=1299
+  _globals['_GETMEREQUEST']._serialized_start=1301
+  _globals['_GETMEREQUEST']._serialized_end=1315
+  _globals['_UPDATEMEREQUEST']._serialized_start=1317
+  _globals['_UPDATEMEREQUEST']._serialized_end=1409
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=1411
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1474
+  _globals['_CHANGEEMAILREQUEST']._serialized_start=1476
+  _globals['_CHANGEEMAILREQUEST']._serialized_end=1533
+  _globals['_BEGINTOTPREQUEST']._serialized_start=1535
+  _globals['_BEGINTOTPREQUEST']._serialized_end=1571
+  _globals['_BEGINTOTPRESPONSE']._serialized_start=1573
+  _globals['_BEGINTOTPRESPONSE']._serialized_end=1621
+  _globals['_ENABLETOTPREQUEST']._serialized_start=1623
+  _globals['_ENABLETOTPREQUEST']._serialized_end=1656
+  _globals['_REGENERATERECOVERYCODESREQUEST']._serialized_start=1658
+  _globals['_REGENERATERECOVERYCODESREQUEST']._serialized_end=1708
+  _globals['_DISABLETOTPREQUEST']._serialized_start=1710
+  _globals['_DISABLETOTPREQUEST']._serialized_end=1762
+  _globals['_PERSONSERVICE']._serialized_start=1886
+  _globals['_PERSONSERVICE']._serialized_end=2979
 # @@protoc_insertion_point(module_scope)

@@ -130,7 +130,8 @@ class PersonServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ConfirmEmail(self, request, context):
-        """Proves an address by the token that was mailed to it: after a sign-up, after ChangeEmail, or later.
+        """Proves an address by the token that was mailed to it: after a sign-up, after ChangeEmail, or later. Whoever reads
+        the mail need not be who wrote the address down: it takes the password too, or the session of that person.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,9 @@ class PersonServiceStub:
     be proven first, the answer is the same whether it is known or not.
     """
     ConfirmEmail: _grpc.UnaryUnaryMultiCallable[_person_service_pb2.ConfirmEmailRequest, _person_service_pb2.ConfirmEmailResponse]
-    """Proves an address by the token that was mailed to it: after a sign-up, after ChangeEmail, or later."""
+    """Proves an address by the token that was mailed to it: after a sign-up, after ChangeEmail, or later. Whoever reads
+    the mail need not be who wrote the address down: it takes the password too, or the session of that person.
+    """
     ResendConfirmation: _grpc.UnaryUnaryMultiCallable[_person_service_pb2.ResendConfirmationRequest, _empty_pb2.Empty]
     """Mails the confirmation of one's own address once more."""
     RequestPasswordReset: _grpc.UnaryUnaryMultiCallable[_person_service_pb2.RequestPasswordResetRequest, _empty_pb2.Empty]
@@ -81,7 +83,9 @@ class PersonServiceAsyncStub(PersonServiceStub):
     be proven first, the answer is the same whether it is known or not.
     """
     ConfirmEmail: _aio.UnaryUnaryMultiCallable[_person_service_pb2.ConfirmEmailRequest, _person_service_pb2.ConfirmEmailResponse]  # type: ignore[assignment]
-    """Proves an address by the token that was mailed to it: after a sign-up, after ChangeEmail, or later."""
+    """Proves an address by the token that was mailed to it: after a sign-up, after ChangeEmail, or later. Whoever reads
+    the mail need not be who wrote the address down: it takes the password too, or the session of that person.
+    """
     ResendConfirmation: _aio.UnaryUnaryMultiCallable[_person_service_pb2.ResendConfirmationRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Mails the confirmation of one's own address once more."""
     RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_person_service_pb2.RequestPasswordResetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -134,7 +138,9 @@ class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _person_service_pb2.ConfirmEmailRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_person_service_pb2.ConfirmEmailResponse, _abc.Awaitable[_person_service_pb2.ConfirmEmailResponse]]:
-        """Proves an address by the token that was mailed to it: after a sign-up, after ChangeEmail, or later."""
+        """Proves an address by the token that was mailed to it: after a sign-up, after ChangeEmail, or later. Whoever reads
+        the mail need not be who wrote the address down: it takes the password too, or the session of that person.
+        """
 
     @_abc_1.abstractmethod
     def ResendConfirmation(

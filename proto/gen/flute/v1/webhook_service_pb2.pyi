@@ -491,8 +491,42 @@ class ListWebhookDeliveriesRequest(_message.Message):
 Global___ListWebhookDeliveriesRequest: _TypeAlias = ListWebhookDeliveriesRequest  # noqa: Y015
 
 @_typing.final
+class ListEmailWebhookDeliveriesRequest(_message.Message):
+    """Request of ListEmailWebhookDeliveries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMAIL_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    email_id: _builtins.str
+    """The email."""
+    page_size: _builtins.int
+    """1 to 200; 0 means 50."""
+    page_token: _builtins.str
+    """next_page_token of the page before."""
+    state: Global___WebhookDeliveryState.ValueType
+    """This state alone."""
+    def __init__(
+        self,
+        *,
+        email_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        state: Global___WebhookDeliveryState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email_id", b"email_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEmailWebhookDeliveriesRequest: _TypeAlias = ListEmailWebhookDeliveriesRequest  # noqa: Y015
+
+@_typing.final
 class ListWebhookDeliveriesResponse(_message.Message):
-    """Response of ListWebhookDeliveries."""
+    """Response of ListWebhookDeliveries and ListEmailWebhookDeliveries."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

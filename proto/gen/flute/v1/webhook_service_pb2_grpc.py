@@ -77,6 +77,11 @@ class WebhookServiceStub:
                 request_serializer=flute_dot_v1_dot_webhook__service__pb2.ListWebhookDeliveriesRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_webhook__service__pb2.ListWebhookDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.ListEmailWebhookDeliveries = channel.unary_unary(
+                '/flute.v1.WebhookService/ListEmailWebhookDeliveries',
+                request_serializer=flute_dot_v1_dot_webhook__service__pb2.ListEmailWebhookDeliveriesRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_webhook__service__pb2.ListWebhookDeliveriesResponse.FromString,
+                _registered_method=True)
         self.GetWebhookDelivery = channel.unary_unary(
                 '/flute.v1.WebhookService/GetWebhookDelivery',
                 request_serializer=flute_dot_v1_dot_webhook__service__pb2.GetWebhookDeliveryRequest.SerializeToString,
@@ -150,6 +155,13 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEmailWebhookDeliveries(self, request, context):
+        """What was told of one email, to whichever endpoint, newest first; for 30 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetWebhookDelivery(self, request, context):
         """One delivery with the request and every answer.
         """
@@ -205,6 +217,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
             'ListWebhookDeliveries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWebhookDeliveries,
                     request_deserializer=flute_dot_v1_dot_webhook__service__pb2.ListWebhookDeliveriesRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_webhook__service__pb2.ListWebhookDeliveriesResponse.SerializeToString,
+            ),
+            'ListEmailWebhookDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEmailWebhookDeliveries,
+                    request_deserializer=flute_dot_v1_dot_webhook__service__pb2.ListEmailWebhookDeliveriesRequest.FromString,
                     response_serializer=flute_dot_v1_dot_webhook__service__pb2.ListWebhookDeliveriesResponse.SerializeToString,
             ),
             'GetWebhookDelivery': grpc.unary_unary_rpc_method_handler(
@@ -435,6 +452,33 @@ class WebhookService:
             target,
             '/flute.v1.WebhookService/ListWebhookDeliveries',
             flute_dot_v1_dot_webhook__service__pb2.ListWebhookDeliveriesRequest.SerializeToString,
+            flute_dot_v1_dot_webhook__service__pb2.ListWebhookDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEmailWebhookDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.WebhookService/ListEmailWebhookDeliveries',
+            flute_dot_v1_dot_webhook__service__pb2.ListEmailWebhookDeliveriesRequest.SerializeToString,
             flute_dot_v1_dot_webhook__service__pb2.ListWebhookDeliveriesResponse.FromString,
             options,
             channel_credentials,

@@ -52,6 +52,8 @@ class WebhookServiceStub:
     """Calls the endpoint once with an event of type test, and tells what it answered."""
     ListWebhookDeliveries: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.ListWebhookDeliveriesRequest, _webhook_service_pb2.ListWebhookDeliveriesResponse]
     """What was told to an endpoint, newest first."""
+    ListEmailWebhookDeliveries: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.ListEmailWebhookDeliveriesRequest, _webhook_service_pb2.ListWebhookDeliveriesResponse]
+    """What was told of one email, to whichever endpoint, newest first; for 30 days."""
     GetWebhookDelivery: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookDeliveryRequest, _webhook_service_pb2.WebhookDelivery]
     """One delivery with the request and every answer."""
     ReplayWebhookDeliveries: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.ReplayWebhookDeliveriesRequest, _webhook_service_pb2.ReplayWebhookDeliveriesResponse]
@@ -80,6 +82,8 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Calls the endpoint once with an event of type test, and tells what it answered."""
     ListWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.ListWebhookDeliveriesRequest, _webhook_service_pb2.ListWebhookDeliveriesResponse]  # type: ignore[assignment]
     """What was told to an endpoint, newest first."""
+    ListEmailWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.ListEmailWebhookDeliveriesRequest, _webhook_service_pb2.ListWebhookDeliveriesResponse]  # type: ignore[assignment]
+    """What was told of one email, to whichever endpoint, newest first; for 30 days."""
     GetWebhookDelivery: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookDeliveryRequest, _webhook_service_pb2.WebhookDelivery]  # type: ignore[assignment]
     """One delivery with the request and every answer."""
     ReplayWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.ReplayWebhookDeliveriesRequest, _webhook_service_pb2.ReplayWebhookDeliveriesResponse]  # type: ignore[assignment]
@@ -153,6 +157,14 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.ListWebhookDeliveriesResponse, _abc.Awaitable[_webhook_service_pb2.ListWebhookDeliveriesResponse]]:
         """What was told to an endpoint, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListEmailWebhookDeliveries(
+        self,
+        request: _webhook_service_pb2.ListEmailWebhookDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_service_pb2.ListWebhookDeliveriesResponse, _abc.Awaitable[_webhook_service_pb2.ListWebhookDeliveriesResponse]]:
+        """What was told of one email, to whichever endpoint, newest first; for 30 days."""
 
     @_abc_1.abstractmethod
     def GetWebhookDelivery(

@@ -1,0 +1,60 @@
+"""What the audit log calls in a code, in words."""
+
+from __future__ import annotations
+
+_WORDS = {
+    "account.create": "Account created",
+    "account.update": "Account renamed",
+    "api_key.create": "API key created",
+    "api_key.revoke": "API key revoked",
+    "api_key.rotate": "API key rotated",
+    "drill.create": "Drill started",
+    "drill.end": "Drill ended early",
+    "environment.create": "Environment created",
+    "environment.update": "Environment changed",
+    "environment.delete": "Environment deleted",
+    "invitation.create": "Somebody invited",
+    "invitation.delete": "Invitation taken back",
+    "member.create": "Member joined",
+    "member.update": "Role changed",
+    "member.delete": "Member left or was removed",
+    "provider_account.create": "Provider connected",
+    "provider_account.update": "Provider changed",
+    "provider_account.reset": "Provider put back to healthy",
+    "provider_account.pause": "Provider paused",
+    "provider_account.resume": "Provider resumed",
+    "provider_account.delete": "Provider deleted",
+    "route.create": "Route added",
+    "route.update": "Route changed",
+    "route.reorder": "Routes put in another order",
+    "route.delete": "Route removed",
+    "session.create": "Logged in",
+    "session.switch": "Changed to this account",
+    "session.delete": "Session ended",
+    "suppression.create": "Address suppressed",
+    "suppression.import": "Suppressions imported",
+    "suppression.delete": "Suppression removed",
+    "user.update": "Own name changed",
+    "user.confirm_email": "Email confirmed",
+    "user.begin_email_change": "Change of email asked for",
+    "user.change_email": "Email changed",
+    "user.change_password": "Password changed",
+    "user.request_password_reset": "Password reset asked for",
+    "user.reset_password": "Password reset",
+    "user.enable_totp": "Two-factor login turned on",
+    "user.renew_recovery_codes": "New recovery codes made",
+    "user.use_recovery_code": "Logged in with a recovery code",
+    "user.disable_totp": "Two-factor login turned off",
+    "user.make_operator": "Made an operator",
+    "user.unmake_operator": "No longer an operator",
+    "webhook_endpoint.create": "Webhook endpoint created",
+    "webhook_endpoint.update": "Webhook endpoint changed",
+    "webhook_endpoint.rotate_secret": "Webhook secret rotated",
+    "webhook_endpoint.replay": "Webhook events replayed",
+    "webhook_endpoint.delete": "Webhook endpoint deleted",
+}
+
+
+def action(code: str) -> str:
+    """As people say it; a code that is unknown, as it is, for a server that is newer than this page."""
+    return _WORDS.get(code, code)
