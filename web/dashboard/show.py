@@ -39,12 +39,13 @@ NOTHING = "\N{EN DASH}"  # for what is not there
 Time = Timestamp | datetime | None
 # As the server writes times into sentences.
 _IN_WORDS = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?(?= UTC\b)")
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+DAY_S = 86400
+_UNITS = ((DAY_S, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def register(app: Flask) -> None:
     """Give the templates everything that is here."""
-    said = (number, compact, percent, duration, moment, timed, plural, tone, sentence)
+    said = (number, compact, percent, duration, moment, timed, day, plural, tone, sentence)
     for function in (*said, attributes, from_seconds, points, shares):
         app.add_template_filter(function, function.__name__)
     app.add_template_filter(role_name, "role")
@@ -115,6 +116,16 @@ def moment(value: Time, empty: str = NOTHING) -> Markup:
     )
 
 
+def day(value: Time) -> Markup:
+    """A day of UTC, as figures are counted by; it is the same in every zone."""
+    time = _time(value)
+    if time is None:
+        return escape(NOTHING)
+    return Markup('<time datetime="{:%Y-%m-%d}" data-show=day title="In UTC">{} {:%b %Y}</time>').format(
+        time, time.day, time
+    )
+
+
 def _time(value: Time) -> datetime | None:
     """In UTC; none for a timestamp that was never set."""
     if isinstance(value, Timestamp):
@@ -180,7 +191,8 @@ def chart_data(
         for at, one in enumerate(series)
     ]
     seconds = [time.timestamp() if isinstance(time, datetime) else time for time in times]
-    return {"kind": kind, "unit": unit, "times": seconds, "series": lines}
+    daily = len(seconds) > 1 and seconds[1] - seconds[0] >= DAY_S
+    return {"kind": kind, "unit": unit, "daily": daily, "times": seconds, "series": lines}
 
 
 def from_seconds(seconds: float) -> datetime:

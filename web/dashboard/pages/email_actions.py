@@ -20,6 +20,7 @@ from flute.v1.email_service_pb2 import (
 from web.dashboard import dashboard, instants
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
+from web.dashboard.gate import takes_role
 from web.dashboard.render import page, say
 
 
@@ -50,6 +51,7 @@ def email_cancel(id_: uuid.UUID) -> ResponseReturnValue:
 
 
 @dashboard.route("/emails/<uuid:id_>/reschedule", methods=["GET", "POST"])
+@takes_role("developer")
 def email_reschedule(id_: uuid.UUID) -> ResponseReturnValue:
     """Another time, or now."""
     found = ask(GetEmailRequest(id=str(id_)), Email)

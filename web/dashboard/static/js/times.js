@@ -19,7 +19,7 @@
 
   function show(element) {
     const time = new Date(element.dateTime);
-    if (Number.isNaN(time.getTime())) return;
+    if (Number.isNaN(time.getTime()) || element.dataset.show === "day") return;
     const text = element.dataset.show === "exact" ? year.format(time) : words(time, new Date());
     const full = exact.format(time);
     if (element.title !== full) element.title = full;
