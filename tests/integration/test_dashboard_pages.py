@@ -20,6 +20,7 @@ from flute.v1.statistics_service_pb2 import (
     Attention,
     GetStatisticsResponse,
     OverviewFigures,
+    OverviewPart,
     StatisticsRow,
 )
 
@@ -89,7 +90,9 @@ def test_an_alert_about_a_domain_leads_to_the_checks_of_that_domain(inside: Flas
     item = Attention(kind=ATTENTION_KIND_ALERT, subject_id="a1", text="SPF fails", environment_id="e2")
     alert = Alert(id="a1", kind="sender_domain", subject="news.acme.example")
     script.answer = answers(
-        GetAccountOverviewRequest=AccountOverview(attention=[item], total=OverviewFigures(delivered=1)),
+        GetAccountOverviewRequest=AccountOverview(
+            attention=[item], total=OverviewFigures(delivered=1), environments=[OverviewPart(id="e2")]
+        ),
         ListAlertsRequest=ListAlertsResponse(alerts=[alert]),
     )
     assert 'href="/environments/e2/domain"' in inside.get("/overview").text
