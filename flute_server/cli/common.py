@@ -25,6 +25,7 @@ from flute_server.local.files import read_json
 from flute_server.local.ready import read_ready
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+M = TypeVar("M", bound=Message)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -90,6 +91,16 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], empty: str)
     for row in [list(heads), *table]:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def print_list(
+    rows: Iterable[M], as_json: bool, heads: Sequence[str], cells: Callable[[M], Sequence[str]], empty: str
+) -> None:
+    """A list for a program to read, or for a person."""
+    if as_json:
+        print_json([plain(row) for row in rows])
+    else:
+        print_table(heads, map(cells, rows), empty)
 
 
 def printable(text: str) -> str:
