@@ -47,16 +47,23 @@ def connect(data_dir: Path) -> Client:
     return Client(address, token, os.environ.get("FLUTE_GRPC_TLS_CA", "").strip())
 
 
-def remote(function: _Function) -> _Function:
-    """Give a command a client as its first argument, and turn failures into one line."""
-
-    @click.option(
+def data_folder(help_: str) -> Callable[[_Function], _Function]:
+    """The option that names the folder of a `flute up`."""
+    return click.option(
         "--data-dir",
         type=click.Path(file_okay=False, path_type=Path),
         default=".flute",
         envvar="FLUTE_DATA_DIR",
-        help="The folder of a `flute up` on this machine.",
+        show_default=True,
+        show_envvar=True,
+        help=help_,
     )
+
+
+def remote(function: _Function) -> _Function:
+    """Give a command a client as its first argument, and turn failures into one line."""
+
+    @data_folder("The folder of a `flute up` on this machine.")
     @wraps(function)
     def command(*args: object, data_dir: Path, **options: object) -> object:
         try:

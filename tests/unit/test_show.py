@@ -97,6 +97,17 @@ def test_times_within_sentences_are_shown_as_times():
 
 
 @pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("scheduled for 30 Nov 2026 at 17:00:05 UTC", "2026-11-30T17:00:05.000Z"),
+        ("works until 30 Nov 2026 17:00 UTC", "2026-11-30T17:00:00.000Z"),
+    ],
+)
+def test_so_are_times_that_name_the_month(text: str, time: str):
+    assert f' datetime="{time}"' in show.timed(text)
+
+
+@pytest.mark.parametrize(
     ("typed", "shown"),
     [
         ("2026-11-30T17:00Z", "2026-11-30T17:00"),

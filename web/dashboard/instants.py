@@ -16,6 +16,17 @@ def parse(text: str) -> datetime | None:
         return None
 
 
+def of_sentence(text: str) -> datetime | None:
+    """A time as the server writes it into sentences: 2026-11-30 17:00:05, or 30 Nov 2026 at 17:00."""
+    plain = text.replace(" at ", " ")
+    day = "%d %b %Y" if " " in plain[:4] else "%Y-%m-%d"
+    clock = "%H:%M:%S" if plain.count(":") > 1 else "%H:%M"
+    try:
+        return datetime.strptime(plain, f"{day} {clock}").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def read(form: Form, name: str) -> datetime | None:
     """What was typed into the field; what is no time becomes its error."""
     if not form[name]:

@@ -38,7 +38,9 @@ TONES: Mapping[str, str] = {
 NOTHING = "\N{EN DASH}"  # for what is not there
 Time = Timestamp | datetime | None
 # As the server writes times into sentences.
-_IN_WORDS = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?(?= UTC\b)")
+_IN_WORDS = re.compile(
+    r"\b(?:\d{4}-\d\d-\d\d|\d\d [A-Z][a-z]{2} \d{4}(?: at)?) \d\d:\d\d(?::\d\d)?(?= UTC\b)"
+)
 DAY_S = 86400
 _UNITS = ((DAY_S, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -139,7 +141,7 @@ def timed(text: str) -> Markup:
     """A sentence with every time in it (2026-11-30 17:00 UTC) as an exact time element."""
     parts, end = list[Markup](), 0
     for found in _IN_WORDS.finditer(text):
-        time = instants.parse(found[0])
+        time = instants.of_sentence(found[0])
         if time is None:
             continue
         shown = moment(time).replace("<time ", Markup("<time data-show=exact "), 1)
