@@ -109,7 +109,7 @@
       tzDate: (time) => (data.daily ? uPlot.tzDate(new Date(time * 1000), "UTC") : new Date(time * 1000)),
       cursor: { y: false, points: { show: !bars, size: 7 }, drag: { x: false, y: false } },
       scales: { x: { time: true, range: (_, low, high) => bars ? margins(data.times, low, high) : [low, high] }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
-      axes: [axis({ values: (_graph, splits, _axis, _space, step) => moments(data, splits, step), grid: { show: false }, size: 28, space: 64 }), axis({ size: 52, space: 36, ...(bars && !data.unit && { incrs: whole }), values: (_, splits) => splits.map((value) => short(value, data.unit)) })],
+      axes: [axis({ values: (_graph, splits, _axis, _space, step) => moments(data, splits, step), ...(data.daily && { incrs: days }), grid: { show: false }, size: 28, space: 64 }), axis({ size: 52, space: 36, ...(bars && !data.unit && { incrs: whole }), values: (_, splits) => splits.map((value) => short(value, data.unit)) })],
       series: [{}, ...series],
       plugins: [tip(data)],
     };
@@ -117,6 +117,8 @@
 
   // Mails are whole: no lines between them.
   const whole = [1, 2, 5].flatMap((digit) => [...Array(12).keys()].map((zeros) => digit * 10 ** zeros)).sort((a, b) => a - b);
+
+  const days = [1, 2, 3, 5, 7, 14, 30, 60, 90, 180].map((days) => days * 86400);
 
   // Half a bar of room at both ends.
   function margins(times, low, high) {
