@@ -28,11 +28,15 @@ def queue_server(client: Redis) -> Iterator[Check]:
     info: dict[str, Any] = client.info()
     version = info.get("valkey_version") or info.get("redis_version", "unknown")
     name = "Valkey" if "valkey_version" in info else "Redis"
-    text = f"{name} {version}, answers in {took_ms:.1f} ms, {info.get('used_memory_human', '?')} in use"
+    text = f"{name} {version}, answers in {took_ms:.1f} ms, {info.get('used_memory_human', '?')}B in use"
     yield Check("redis", "Redis", Status.OK, text)
     policy = info.get("maxmemory_policy", "noeviction")
     fix = "set maxmemory-policy to noeviction: a queue must refuse rather than forget"
-    yield judged("eviction", "Eviction", str(policy), fix, bad=policy != "noeviction")
+    bad = policy != "noeviction"
+    text = (
+        f"forgets what waits when it is full ({policy})" if bad else "never forgets what waits (noeviction)"
+    )
+    yield judged("eviction", "Eviction", text, fix, bad=bad)
     yield _persistence(info)
     seconds, microseconds = client.time()
     yield clock("redis_clock", "Clock of Redis", seconds + microseconds / 1e6)

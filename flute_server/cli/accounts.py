@@ -5,7 +5,15 @@ from __future__ import annotations
 import click
 from flute.v1.account_service_pb2 import CreateAccountRequest, ListAccountsRequest
 
-from flute_server.cli.common import as_json, plain, print_json, print_table, remote, secret_value, when
+from flute_server.cli.common import (
+    as_json,
+    plain,
+    print_json,
+    print_list,
+    remote,
+    secret_value,
+    when,
+)
 from flute_server.local.client import Client
 
 
@@ -41,8 +49,10 @@ def create(client: Client, name: str, email: str, password: str, as_json: bool) 
 def list_(client: Client, as_json: bool) -> None:
     """List all accounts."""
     rows = list(client.pages(client.accounts.ListAccounts, ListAccountsRequest(), "accounts"))
-    if as_json:
-        print_json([plain(row) for row in rows])
-        return
-    table = [(row.id, row.name, when(row.create_time)) for row in rows]
-    print_table(("ID", "NAME", "CREATED (UTC)"), table, "There is no account yet: `flute account create`.")
+    print_list(
+        rows,
+        as_json,
+        ("ID", "NAME", "CREATED (UTC)"),
+        lambda row: (row.id, row.name, when(row.create_time)),
+        "There is no account yet: `flute account create`.",
+    )

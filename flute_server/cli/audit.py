@@ -7,7 +7,13 @@ import itertools
 import click
 from flute.v1 import audit_service_pb2 as pb
 
-from flute_server.cli.common import account_id, as_json, plain, print_json, print_table, remote, when
+from flute_server.cli.common import (
+    account_id,
+    as_json,
+    print_list,
+    remote,
+    when,
+)
 from flute_server.local.client import Client
 
 
@@ -21,8 +27,10 @@ def audit(client: Client, account: str | None, limit: int, as_json: bool) -> Non
     request = pb.ListAuditEntriesRequest(account_id=account_id(client, account))
     pages = client.pages(client.audit.ListAuditEntries, request, "audit_entries")
     rows = list(itertools.islice(pages, limit))
-    if as_json:
-        print_json([plain(row) for row in rows])
-        return
-    table = [(when(row.create_time), row.actor, row.action, row.subject, row.text) for row in rows]
-    print_table(("TIME (UTC)", "WHO", "WHAT", "ON", "PARTICULARS"), table, "Nothing was changed yet.")
+    print_list(
+        rows,
+        as_json,
+        ("TIME (UTC)", "WHO", "WHAT", "ON", "PARTICULARS"),
+        lambda row: (when(row.create_time), row.actor, row.action, row.subject, row.text),
+        "Nothing was changed yet.",
+    )

@@ -25,6 +25,7 @@ from flute_server.local.files import read_json
 from flute_server.local.ready import read_ready
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+M = TypeVar("M", bound=Message)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -46,16 +47,23 @@ def connect(data_dir: Path) -> Client:
     return Client(address, token, os.environ.get("FLUTE_GRPC_TLS_CA", "").strip())
 
 
-def remote(function: _Function) -> _Function:
-    """Give a command a client as its first argument, and turn failures into one line."""
-
-    @click.option(
+def data_folder(help_: str) -> Callable[[_Function], _Function]:
+    """The option that names the folder of a `flute up`."""
+    return click.option(
         "--data-dir",
         type=click.Path(file_okay=False, path_type=Path),
         default=".flute",
         envvar="FLUTE_DATA_DIR",
-        help="The folder of a `flute up` on this machine.",
+        show_default=True,
+        show_envvar=True,
+        help=help_,
     )
+
+
+def remote(function: _Function) -> _Function:
+    """Give a command a client as its first argument, and turn failures into one line."""
+
+    @data_folder("The folder of a `flute up` on this machine.")
     @wraps(function)
     def command(*args: object, data_dir: Path, **options: object) -> object:
         try:
@@ -90,6 +98,16 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], empty: str)
     for row in [list(heads), *table]:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def print_list(
+    rows: Iterable[M], as_json: bool, heads: Sequence[str], cells: Callable[[M], Sequence[str]], empty: str
+) -> None:
+    """A list for a program to read, or for a person."""
+    if as_json:
+        print_json([plain(row) for row in rows])
+    else:
+        print_table(heads, map(cells, rows), empty)
 
 
 def printable(text: str) -> str:

@@ -12,6 +12,7 @@ import click
 
 from flute_server.cli import checks
 from flute_server.cli.checks import Finding, Patient
+from flute_server.cli.common import data_folder
 from flute_server.config import Config, ConfigError
 from flute_server.local.errors import LocalError
 from flute_server.local.files import read_json
@@ -34,15 +35,7 @@ _CHECKS: _Checks = (
 
 
 @click.command()
-@click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".flute",
-    envvar="FLUTE_DATA_DIR",
-    show_default=True,
-    show_envvar=True,
-    help="The folder of a `flute up` on this machine.",
-)
+@data_folder("The folder of a `flute up` on this machine.")
 def doctor(data_dir: Path) -> None:
     """Look at every part, say what is wrong and how to mend it. Exit code 1 if anything is.
 

@@ -15,7 +15,7 @@ from flute_server.cli.common import (
     environment_id,
     plain,
     print_json,
-    print_table,
+    print_list,
     printable,
     provider_account_id,
     remote,
@@ -82,15 +82,13 @@ def list_(client: Client, account: str | None, provider_account: str | None, as_
     else:
         request.account_id = account_id(client, account)
     rows = list(client.pages(client.drills.ListDrills, request, "drills"))
-    if as_json:
-        print_json([plain(row) for row in rows])
-        return
     heads = ("ID", "PROVIDER ACCOUNT", "SHARE", "BEGAN (UTC)", "LASTED", "")
-    table = [
-        (row.id, row.provider_account, f"{row.share} %", when(row.create_time), _lasted(row), _state(row))
-        for row in rows
-    ]
-    print_table(heads, table, "There was no drill yet: `flute drill start PROVIDER_ACCOUNT`.")
+    print_list(rows, as_json, heads, _row, "There was no drill yet: `flute drill start PROVIDER_ACCOUNT`.")
+
+
+def _row(row: pb.Drill) -> tuple[str, ...]:
+    share = f"{row.share} %"
+    return (row.id, row.provider_account, share, when(row.create_time), _lasted(row), _state(row))
 
 
 @drill.command()

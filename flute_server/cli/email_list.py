@@ -16,9 +16,7 @@ from flute_server.cli.common import (
     Pair,
     as_json,
     environment_id,
-    plain,
-    print_json,
-    print_table,
+    print_list,
     remote,
     when,
 )
@@ -74,10 +72,8 @@ def emails(
         end_time=until,
     )
     found = list(islice(_all(client, request), limit))
-    if as_json:
-        print_json([plain(row) for row in found])
-        return
-    print_table(("ID", "ACCEPTED (UTC)", "STATUS", "TO", "SUBJECT"), map(_row, found), "No mail matches.")
+    heads = ("ID", "ACCEPTED (UTC)", "STATUS", "TO", "SUBJECT")
+    print_list(found, as_json, heads, _row, "No mail matches.")
 
 
 def _all(client: Client, request: ListEmailsRequest) -> Iterator[pb.EmailSummary]:

@@ -16,7 +16,7 @@ from flute_server.cli.common import (
     environment_id,
     plain,
     print_json,
-    print_table,
+    print_list,
     printable,
     remote,
     span_words,
@@ -121,16 +121,14 @@ def list_(client: Client, account: str | None, as_json: bool) -> None:
     """List an account's environments, and what to know about their routes."""
     request = pb.ListEnvironmentsRequest(account_id=account_id(client, account))
     rows = list(client.pages(client.environments.ListEnvironments, request, "environments"))
-    if as_json:
-        print_json([plain(row) for row in rows])
-        return
     heads = ("ID", "NAME", "DOMAIN", "ON AMBIGUOUS", "ON DELAY", "GIVE UP AFTER")
-    table = [
-        (row.id, row.name, _domain(row), _ambiguous(row), _delay(row), span_words(row.give_up_after))
-        for row in rows
-    ]
-    print_table(heads, table, "There is no environment yet: `flute environment create`.")
-    _warn(rows)
+    print_list(rows, as_json, heads, _row, "There is no environment yet: `flute environment create`.")
+    if not as_json:
+        _warn(rows)
+
+
+def _row(row: pb.Environment) -> tuple[str, ...]:
+    return (row.id, row.name, _domain(row), _ambiguous(row), _delay(row), span_words(row.give_up_after))
 
 
 @environment.command()

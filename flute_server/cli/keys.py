@@ -15,7 +15,7 @@ from flute_server.cli.common import (
     environment_id,
     plain,
     print_json,
-    print_table,
+    print_list,
     printable,
     remote,
     when,
@@ -88,24 +88,21 @@ def list_(client: Client, account: str | None, environment: str | None, as_json:
     """List an environment's keys, revoked ones included."""
     request = pb.ListApiKeysRequest(environment_id=environment_id(client, account, environment))
     rows = list(client.pages(client.api_keys.ListApiKeys, request, "api_keys"))
-    if as_json:
-        print_json([plain(row) for row in rows])
-        return
     heads = ("ID", "NAME", "KIND", "TOKEN", "SCOPES", "LIMIT", "STATE", "LAST USED (UTC)")
-    table = [
-        (
-            row.id,
-            row.name,
-            enum_word(pb.ApiKeyKind.Name(row.kind), "API_KEY_KIND_"),
-            f"{row.hint}...",
-            " ".join(enum_word(pb.ApiKeyScope.Name(scope), "API_KEY_SCOPE_") for scope in row.scopes),
-            rate_words(row),
-            _state(row),
-            when(row.last_used_time),
-        )
-        for row in rows
-    ]
-    print_table(heads, table, "There is no key yet: `flute key create`.")
+    print_list(rows, as_json, heads, _row, "There is no key yet: `flute key create`.")
+
+
+def _row(row: pb.ApiKey) -> tuple[str, ...]:
+    return (
+        row.id,
+        row.name,
+        enum_word(pb.ApiKeyKind.Name(row.kind), "API_KEY_KIND_"),
+        f"{row.hint}...",
+        " ".join(enum_word(pb.ApiKeyScope.Name(scope), "API_KEY_SCOPE_") for scope in row.scopes),
+        rate_words(row),
+        _state(row),
+        when(row.last_used_time),
+    )
 
 
 @key.command()

@@ -15,7 +15,7 @@ from flute_server.cli.common import (
     as_json,
     plain,
     print_json,
-    print_table,
+    print_list,
     printable,
     provider_account_id,
     remote,
@@ -107,12 +107,12 @@ def list_(client: Client, account: str | None, as_json: bool) -> None:
     """List the provider accounts and whether mail goes through them."""
     request = pb.ListProviderAccountsRequest(account_id=account_id(client, account))
     rows = list(client.pages(client.provider_accounts.ListProviderAccounts, request, "provider_accounts"))
-    if as_json:
-        print_json([plain(row) for row in rows])
-        return
-    table = [(row.id, row.provider, row.name, health.in_a_line(row)) for row in rows]
-    print_table(
-        ("ID", "PROVIDER", "NAME", "HEALTH"), table, "There is none yet: `flute provider-account create`."
+    print_list(
+        rows,
+        as_json,
+        ("ID", "PROVIDER", "NAME", "HEALTH"),
+        lambda row: (row.id, row.provider, row.name, health.in_a_line(row)),
+        "There is none yet: `flute provider-account create`.",
     )
 
 

@@ -14,7 +14,7 @@ from flute_server.cli.common import (
     environment_id,
     plain,
     print_json,
-    print_table,
+    print_list,
     provider_account_id,
     remote,
 )
@@ -87,15 +87,20 @@ def list_(client: Client, account: str | None, environment: str | None, as_json:
     """List an environment's routes in the order in which they are tried."""
     request = pb.ListRoutesRequest(environment_id=environment_id(client, account, environment))
     rows = client.call(client.routes.ListRoutes, request).routes
-    if as_json:
-        print_json([plain(row) for row in rows])
-        return
     heads = ("POSITION", "PROVIDER ACCOUNT", "WEIGHT", "", "ID")
-    table = [
-        (str(row.position), _name(client, row), str(row.weight), ", ".join(_notes(row)), row.id)
-        for row in rows
-    ]
-    print_table(heads, table, "There is no route yet, so nothing can be sent: `flute route add`.")
+    print_list(
+        rows,
+        as_json,
+        heads,
+        lambda row: (
+            str(row.position),
+            _name(client, row),
+            str(row.weight),
+            ", ".join(_notes(row)),
+            row.id,
+        ),
+        "There is no route yet, so nothing can be sent: `flute route add`.",
+    )
 
 
 @route.command()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from flute_server.cli.common import data_folder
 from flute_server.local.errors import LocalError
 from flute_server.local.up import Wish
 from flute_server.local.up import up as run
@@ -17,15 +18,7 @@ from flute_server.local.up import up as run
     is_flag=True,
     help="Add a sandbox of providers, an environment that sends through them, and `flute bounces`.",
 )
-@click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=".flute",
-    envvar="FLUTE_DATA_DIR",
-    show_default=True,
-    show_envvar=True,
-    help="Where everything is kept.",
-)
+@data_folder("Where everything is kept.")
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),

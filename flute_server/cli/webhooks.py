@@ -19,6 +19,7 @@ from flute_server.cli.common import (
     environment_id,
     plain,
     print_json,
+    print_list,
     print_table,
     printable,
     remote,
@@ -79,11 +80,13 @@ def list_(client: Client, account: str | None, environment: str | None, as_json:
     """List the endpoints of an environment, oldest first."""
     request = pb.ListWebhookEndpointsRequest(environment_id=environment_id(client, account, environment))
     rows = list(client.pages(client.webhooks.ListWebhookEndpoints, request, "webhook_endpoints"))
-    if as_json:
-        print_json([plain(row) for row in rows])
-        return
-    table = [(row.id, row.url, ", ".join(row.event_types) or "all", _health(row)) for row in rows]
-    print_table(("ID", "URL", "EVENTS", "HEALTH"), table, "There is none yet: `flute webhook add URL`.")
+    print_list(
+        rows,
+        as_json,
+        ("ID", "URL", "EVENTS", "HEALTH"),
+        lambda row: (row.id, row.url, ", ".join(row.event_types) or "all", _health(row)),
+        "There is none yet: `flute webhook add URL`.",
+    )
 
 
 @webhook.command()

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from flute_server.domain.breaker import Breaker, BreakerState
 from flute_server.domain.drill import Drill
+from flute_server.domain.spans import in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def _open(candidate: Candidate, domain: str, trouble: str, health: Breaker, now:
 
 def _when(what: str, health: Breaker, now: datetime) -> str:
     seconds = (health.retry_at - now).total_seconds() if health.retry_at else 0
-    return f", {what} in {seconds:.0f} s" if seconds >= 1 else f", {what} in less than a second"
+    return f", {what} in {in_words(seconds)}"
 
 
 def full(judged: Judged, reason: str, until: datetime) -> Judged:

@@ -23,7 +23,7 @@ SENDGRID = DnsSetup(
     return_value="u<number>.wl<number>.sendgrid.net",
     where="SendGrid shows the record under Settings > Sender Authentication > Authenticate Your Domain",
     return_where="of the records under Settings > Sender Authentication it is the one that begins with em; "
-    "set what stands before the domain, for example em1234, as return_path of this provider account",
+    "set what stands before the domain, for example em1234, as the return path of this provider account",
 )
 POSTMARK = DnsSetup(
     include="spf.mtasv.net",
@@ -32,7 +32,7 @@ POSTMARK = DnsSetup(
     return_target=".mtasv.net",
     return_value="pm.mtasv.net",
     where="Postmark shows it under Sender Signatures > your domain > DNS Settings, for example 20260131pm; "
-    "set it as dkim_selector of this provider account",
+    "set it as the DKIM selector of this provider account",
 )
 SPARKPOST = DnsSetup(
     include="sparkpostmail.com",
@@ -41,7 +41,7 @@ SPARKPOST = DnsSetup(
     return_target="sparkpostmail.com",
     return_value="sparkpostmail.com",
     where="SparkPost shows it under Configuration > Domains > your domain, for example scph0126; set it as "
-    "dkim_selector of this provider account",
+    "the DKIM selector of this provider account",
 )
 MAILGUN = DnsSetup(
     include="mailgun.org",
@@ -61,7 +61,7 @@ GOOGLE = DnsSetup(
 )
 OTHER_SMTP = DnsSetup(
     key_value="v=DKIM1; k=rsa; p=<the public key>",
-    where="whoever runs the SMTP server knows; set it as dkim_selector of this provider account",
+    where="whoever runs the SMTP server knows; set it as the DKIM selector of this provider account",
 )
 
 _BY_SLUG = {"sendgrid": SENDGRID, "postmark": POSTMARK, "sparkpost": SPARKPOST, "mailgun": MAILGUN}

@@ -23,8 +23,8 @@ from flute_server.domain.limits import MAX_BATCH
 from flute_server.errors import Unauthenticated
 from flute_server.rpc.principal import Principal, acting, assume, check_access, identify
 from flute_server.rpc.statuses import Metadata, told
-from flute_server.sending import limits
-from flute_server.sending.limits import NOTHING, Allowance, Cost, Taken, meter
+from flute_server.sending.allowances import NOTHING, QUOTA_EXCEEDED, Allowance, Cost, Taken
+from flute_server.sending.limits import meter
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # What calls cost that are about mail; all others cost one token.
@@ -167,7 +167,7 @@ class CallInterceptor(Interceptor):
             call.trailing += _rate_limit(taken.allowances)
         if taken.error is None:
             return caller, taken
-        if taken.error.reason == limits.QUOTA_EXCEEDED and request.request_id:
+        if taken.error.reason == QUOTA_EXCEEDED and request.request_id:
             # It may be a repetition, which is answered as before and stores nothing.
             return replace(caller, sender=replace(caller.sender, refusal=taken.error)), taken
         raise taken.error

@@ -14,6 +14,7 @@ from flute_server.domain.breaker import BreakerState
 from flute_server.domain.state import EventType, State
 from flute_server.models import (
     Alert,
+    AlertKind,
     ApiKey,
     Breaker,
     Dimension,
@@ -79,8 +80,26 @@ def read(account_id: uuid.UUID, now: datetime) -> list[Attention]:
 
 def _alerts(account_id: uuid.UUID) -> Iterator[Attention]:
     query = select(Alert).where(Alert.account_id == account_id, Alert.resolve_time.is_(None))
-    for row in db.session.scalars(query.order_by(Alert.create_time.desc()).limit(MOST_ALERTS)):
-        yield Attention(Kind.ALERT, str(row.id), row.kind, row.text, time=row.create_time)
+    rows = db.session.scalars(query.order_by(Alert.create_time.desc()).limit(MOST_ALERTS)).all()
+    domains = _domains(account_id) if any(row.kind == AlertKind.SENDER_DOMAIN for row in rows) else {}
+    for row in rows:
+        place = _sends_as(row.subject, domains) if row.kind == AlertKind.SENDER_DOMAIN else None
+        yield Attention(
+            Kind.ALERT, str(row.id), row.kind, row.text, time=row.create_time, environment_id=place
+        )
+
+
+def _domains(account_id: uuid.UUID) -> dict[str, uuid.UUID]:
+    """Domain -> its environment, the oldest of several."""
+    query = select(Environment.domain, Environment.id).where(Environment.account_id == account_id)
+    return {domain: id_ for domain, id_ in db.session.execute(query.order_by(Environment.create_time.desc()))}
+
+
+def _sends_as(domain: str, environments: dict[str, uuid.UUID]) -> uuid.UUID | None:
+    """The environment of a domain, or of one above it."""
+    labels = domain.split(".")
+    above = (".".join(labels[at:]) for at in range(len(labels)))
+    return next((environments[one] for one in above if one in environments), None)
 
 
 def _failing(account_id: uuid.UUID) -> Iterator[Attention]:

@@ -14,6 +14,7 @@ from flute_server.admin.find import find
 from flute_server.admin.paging import page
 from flute_server.domain.drill import ALL, LONGEST, SHORTEST, clock
 from flute_server.domain.route import Candidate, Judged, Use, judge
+from flute_server.domain.spans import in_words
 from flute_server.errors import FailedPrecondition, Violation, invalid
 from flute_server.models import Account, Drill, Environment, ProviderAccount, Route, db
 from flute_server.sending import health
@@ -97,7 +98,7 @@ def end(id_: str, author: Author) -> Drill:
     db.session.refresh(drill, with_for_update=True)
     now = db.session.scalars(select(func.now())).one()
     if drill.end_time > now:
-        early = timedelta(seconds=round((drill.end_time - now).total_seconds()))
+        early = in_words((drill.end_time - now).total_seconds())
         drill.end_time = now
         account = db.session.get_one(ProviderAccount, drill.provider_account_id)
         note(drill.account_id, author, "drill.end", account.name, f"{early} early")

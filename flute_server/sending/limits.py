@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import math
 import time
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from redis.exceptions import RedisError
-from sqlalchemy import func, select
 
-from flute_server.domain.bucket import Limit, Slow, Standing
+from flute_server.domain.bucket import Limit, Slow
 from flute_server.errors import RateLimited
-from flute_server.models import Dimension, Email, Grain, Tally, autocommit
+from flute_server.sending.allowances import (
+    NOTHING,
+    SECOND_US,
+    Bucket,
+    Cost,
+    Taken,
+    buckets_of,
+    month_of,
+    outcome,
+)
+from flute_server.sending.quota import KEPT, Month, accepted
 from flute_server.sending.senders import Sender
-from flute_server.sending.tally import EMAILS
 from flute_server.sending.wake import connection
 
 log = logging.getLogger(__name__)
 
-QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 # Unknown access tokens from one address: a mistyped one is met with patience, a flood is not.
 STRANGERS = Limit(per_second=1, burst=20)
 # One hash tag, as for the others.
@@ -79,73 +82,9 @@ end
 answer[2 * buckets + 1], answer[2 * buckets + 2] = used, over
 return answer
 """
-SECOND_US = 1_000_000
-# A month's count outlives it, for a server whose clock is late.
-KEPT = timedelta(days=1)
 # A Redis that does not answer is left alone for so long, since each try may hold up the whole call.
 _AWAY_S = 5.0
 _COMPLAIN_EVERY_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a call takes. tokens: of the key's limit; mails: of the environment's; counted: of its quota."""
-
-    tokens: int = 1
-    mails: int = 0
-    counted: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """How one limit stands: `remaining` of `quota` units, all of them again in `reset_s`."""
-
-    name: str
-    quota: int
-    window_s: int
-    remaining: int
-    reset_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Month:
-    """A calendar month in UTC, in which an environment may send so many mails."""
-
-    environment_id: uuid.UUID
-    quota: int
-    begin: datetime
-
-    @property
-    def end(self) -> datetime:
-        return (self.begin + timedelta(days=31)).replace(day=1)
-
-    @property
-    def key(self) -> str:
-        return f"flute:quota:{{{self.environment_id}}}:{self.begin:%Y-%m}"
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a call took. error: why it must not go on; then nothing was taken.
-
-    month, counted: where mails were counted, and how many.
-    """
-
-    allowances: Sequence[Allowance] = ()
-    error: RateLimited | None = None
-    month: Month | None = None
-    counted: int = 0
-
-
-NOTHING = Taken()
-
-
-@dataclass(frozen=True, slots=True)
-class _Bucket:
-    key: str
-    name: str
-    limit: Limit
-    cost: int
 
 
 class Meter:
@@ -158,11 +97,11 @@ class Meter:
 
     def take(self, sender: Sender, cost: Cost) -> Taken:
         """Take what a call costs, from all limits or from none. In an app context if there is a quota."""
-        buckets, month = _buckets(sender, cost), _month(sender, cost)
+        buckets, month = buckets_of(sender, cost), month_of(sender, cost)
         if not buckets and month is None:
             return NOTHING
         answer = self._ask(buckets, month, cost.counted)
-        return _taken(buckets, month, cost, answer) if answer else NOTHING
+        return outcome(buckets, month, cost, answer) if answer else NOTHING
 
     def give_back(self, taken: Taken, mails: int) -> None:
         """Count so many mails less, which were not accepted after all."""
@@ -171,7 +110,7 @@ class Meter:
 
     def stranger(self, address: str) -> None:
         """Note an unknown access token from this address. Raises RateLimited when there were too many."""
-        bucket = _Bucket(f"flute:stranger:{network(address)}", "", STRANGERS, 1)
+        bucket = Bucket(f"flute:stranger:{network(address)}", "", STRANGERS, 1)
         answer = self._ask([bucket], None, 0)
         if answer and answer[1]:
             text = "too many unknown access tokens came from this address; check yours, then try again"
@@ -193,7 +132,7 @@ class Meter:
             except RedisError as error:
                 self._miss(error)
 
-    def _ask(self, buckets: Sequence[_Bucket], month: Month | None, mails: int) -> list[int]:
+    def _ask(self, buckets: Sequence[Bucket], month: Month | None, mails: int) -> list[int]:
         """The script's answer; empty while Redis is away."""
         keys = [bucket.key for bucket in buckets]
         arguments: list[float] = [len(buckets)]
@@ -204,7 +143,7 @@ class Meter:
             arguments += [month.quota, mails, int((month.end + KEPT).timestamp() * 1000)]
         answer = self._script(keys, arguments)
         if not answer and month and not self._is_away:
-            answer = self._script(keys, [*arguments, _accepted(month)])
+            answer = self._script(keys, [*arguments, accepted(month)])
         return answer
 
     def _script(self, keys: Sequence[str], arguments: Sequence[float]) -> list[int]:
@@ -233,86 +172,6 @@ class Meter:
 def meter(redis_url: str) -> Meter:
     """The process's meter."""
     return Meter(redis_url)
-
-
-def _buckets(sender: Sender, cost: Cost) -> list[_Bucket]:
-    # One hash tag, so that a cluster keeps them on the node of the month's count.
-    name, found = f"flute:rate:{{{sender.environment_id}}}", []
-    if sender.key_limit:
-        found.append(_Bucket(f"{name}:{sender.key_id}", "key", sender.key_limit, cost.tokens))
-    if sender.limit and cost.mails:
-        found.append(_Bucket(name, "environment", sender.limit, cost.mails))
-    return found
-
-
-def _month(sender: Sender, cost: Cost) -> Month | None:
-    if not sender.monthly_quota or not cost.counted or sender.test:
-        return None
-    now = datetime.now(UTC)
-    return Month(sender.environment_id, sender.monthly_quota, datetime(now.year, now.month, 1, tzinfo=UTC))
-
-
-def _taken(buckets: Sequence[_Bucket], month: Month | None, cost: Cost, answer: Sequence[int]) -> Taken:
-    *pairs, used, over = answer
-    standings = [
-        Standing(bucket.limit, missing, wait_us)
-        for bucket, missing, wait_us in zip(buckets, pairs[0::2], pairs[1::2], strict=True)
-    ]
-    allowances = [
-        Allowance(bucket.name, bucket.limit.burst, bucket.limit.window_s, at.remaining, at.full_in_s)
-        for bucket, at in zip(buckets, standings, strict=True)
-    ]
-    error = _too_much(buckets, standings)
-    if month:
-        left_s = max(0, math.ceil((month.end - datetime.now(UTC)).total_seconds()))
-        span_s = int((month.end - month.begin).total_seconds())
-        allowances.append(Allowance("month", month.quota, span_s, max(0, month.quota - used), left_s))
-        if over and not error:
-            error = _quota_exceeded(month, used, left_s)
-    if error:
-        return Taken(allowances, error)
-    return Taken(allowances, None, month, cost.counted if month else 0)
-
-
-def _too_much(buckets: Sequence[_Bucket], standings: Sequence[Standing]) -> RateLimited | None:
-    """The error of the limit that makes wait longest, if one does."""
-    wait_us, which = max(((at.wait_us, i) for i, at in enumerate(standings)), default=(0, 0))
-    if not wait_us:
-        return None
-    limit = buckets[which].limit
-    text = (
-        f"over the {buckets[which].name}'s rate limit of {limit.per_second:,} a second"
-        f" ({limit.burst:,} at once); try again in {math.ceil(wait_us / SECOND_US):,} s"
-    )
-    return RateLimited("RATE_LIMITED", text, wait_us / SECOND_US, {"limit": buckets[which].name})
-
-
-def _quota_exceeded(month: Month, used: int, left_s: int) -> RateLimited:
-    text = (
-        f"the environment's quota of {month.quota:,} mails a month does not allow it: {used:,} were accepted"
-        f" since {month.begin:%d %b}; it starts anew on {month.end:%d %b %Y} at 00:00 UTC"
-    )
-    return RateLimited(QUOTA_EXCEEDED, text, left_s, {"limit": "month"})
-
-
-def _accepted(month: Month) -> int:
-    """How many mails the environment has accepted this month, by the database.
-
-    The figures of statistics are quick to add up; they follow mail by seconds, and the first has none yet.
-    """
-    tallied = select(func.sum(Tally.count)).where(
-        Tally.environment_id == month.environment_id,
-        Tally.dimension == Dimension.ALL,
-        Tally.grain == Grain.DAY,
-        Tally.start >= month.begin,
-        Tally.type == EMAILS,
-    )
-    stored = select(func.count(Email.id)).where(
-        Email.environment_id == month.environment_id, Email.create_time >= month.begin, ~Email.test
-    )
-    query = select(func.coalesce(tallied.scalar_subquery(), stored.scalar_subquery()))
-    with autocommit() as database:
-        return int(database.scalar(query))
 
 
 def network(address: str) -> str:

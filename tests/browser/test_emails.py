@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ from tests.rpc import TOMORROW, new_key
 from tests.stack import DOMAIN, Stack, Tenant
 
 PASSWORD = "correct horse battery"
+HERE = "Asia/Kolkata"  # the viewer, 5½ hours ahead of UTC
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
@@ -76,7 +78,7 @@ def office(running_stack: Stack, browser: Browser) -> Office:
 def visit(office: Office, stack: Stack, browser: Browser) -> Iterator[tuple[Page, Watch]]:
     """Their browser. The test fails at its end if a page complained or asked another origin."""
     stack.listen(office.tenant, "sendgrid", "postmark")
-    context = browser.new_context(viewport=WIDE, storage_state=office.cookies)
+    context = browser.new_context(viewport=WIDE, storage_state=office.cookies, timezone_id=HERE)
     context.set_default_timeout(10_000)
     page = context.new_page()
     watch = Watch(page)
@@ -141,6 +143,11 @@ def test_mails_are_found_by_what_is_known_of_them(office: Office, page: Page, st
     page.get_by_role("button", name="Apply").click()
     expect(page.get_by_role("link", name="Metadata: order=4711")).to_be_visible()
     expect(rows(page)).to_have_count(1)
+    page.get_by_label("From (your time)").fill("2026-01-02T03:04")
+    page.get_by_role("button", name="Apply").click()
+    expect(page).to_have_url(re.compile(r"from=2026-01-01T21%3A34Z"))
+    expect(page.get_by_label("From (your time)")).to_have_value("2026-01-02T03:04")
+    expect(page.get_by_role("link", name="From: 2 Jan 2026, 03:04")).to_be_visible()
     sound(page)
 
 
@@ -243,6 +250,10 @@ def test_a_scheduled_mail_gets_another_time_and_is_taken_back(
     id_ = office.tenant.send(subject="Scheduled", send_at=TOMORROW.isoformat())
     page.goto(office.url(f"/{id_}"))
     page.get_by_role("link", name="Reschedule").click()
+    here = TOMORROW.astimezone(ZoneInfo(HERE))
+    expect(page.get_by_label("Send at (your time)")).to_have_value(
+        re.compile(here.strftime("%Y-%m-%dT%H:%M"))
+    )
     sound(page)
     page.get_by_label("Send at").fill("2099-01-01T12:00")
     page.get_by_role("button", name="Reschedule").click()

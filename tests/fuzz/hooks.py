@@ -29,8 +29,8 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         if _is_address(body.get("url")):
             body["url"] = NOBODY
         if isinstance(body.get("access_token"), str):
-            # The key comes in the header. Schemathesis takes that away to see that a call without it is refused, and
-            # does not know that a body may have the key as well.
+            # The key comes in the header. Schemathesis takes that away to see that a call without it is
+            # refused, and does not know that a body may have the key as well.
             del body["access_token"]
     if case.meta is not None and case.meta.generation.mode.is_positive:
         _mend(case, body)

@@ -20,7 +20,9 @@ from flute_server.domain.bucket import Bucket, Limit, take
 from flute_server.errors import RateLimited
 from flute_server.local.embedded import Services
 from flute_server.models import Email, Environment, Tally, db
-from flute_server.sending.limits import NOTHING, TAKE, Allowance, Cost, Meter, Month
+from flute_server.sending.allowances import NOTHING, Allowance, Cost
+from flute_server.sending.limits import TAKE, Meter
+from flute_server.sending.quota import Month
 from flute_server.sending.senders import Sender
 from tests.integration.places import Place, fresh_app
 

@@ -138,6 +138,20 @@ def test_an_open_alert_is_told(place: Place):
     assert item.text == "look at this"
 
 
+def test_an_alert_about_a_sender_domain_names_its_environment(place: Place):
+    environment = db.session.get_one(Environment, place.environment_id)
+    for domain in (environment.domain, f"news.{environment.domain}", "elsewhere.example"):
+        alert = Alert(account_id=place.tenant_id, kind=AlertKind.SENDER_DOMAIN, subject=domain, text=domain)
+        db.session.add(alert)
+    db.session.commit()
+    named = {item.text: item.environment_id for item in found(place, Kind.ALERT)}
+    assert named == {
+        environment.domain: environment.id,
+        f"news.{environment.domain}": environment.id,
+        "elsewhere.example": None,
+    }
+
+
 def break_(place: Place, domain: str, retry_at: datetime | None, number: int = 0) -> None:
     values = {"state": BreakerState.OPEN, "failures": 3, "opened": 1, "retry_at": retry_at, "reason": "550"}
     db.session.add(Breaker(provider_account_id=place.accounts[number], domain=domain, **values))

@@ -244,7 +244,7 @@ def test_warnings_and_summary_in_words(app: Flask):
     key, no_other, trouble = found.warnings
     assert "test" in key
     assert no_other == f"no other provider could take over the mail to {ADA} if p1 fails"
-    assert trouble == "p0: failing (as told), tried again in 3600 s"
+    assert trouble == "p0: failing (as told), tried again in 60 minutes"
     all_well = planned(World(app, accounts=2), message(ADA))
     assert all_well.warnings == ()
 

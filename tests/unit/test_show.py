@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from web.dashboard import show
+from web.dashboard import instants, show
 
 
 @pytest.mark.parametrize(("value", "said"), [(0, "0"), (12345, "12,345"), (1234.56, "1,234.6")])
@@ -85,3 +85,37 @@ def test_shares_of_a_whole():
         (75.0, 25.0, "bad"),
     ]
     assert list(show.shares([("a", 0, "good")])) == [(0.0, 0.0, "good")]
+
+
+def test_times_within_sentences_are_shown_as_times():
+    said = show.timed(
+        "It waits <until> 2026-11-30 17:00:05 UTC, since 2026-11-30 16:00 UTC; not 2026-99-99 10:00 UTC."
+    )
+    assert said.startswith('It waits &lt;until&gt; <time data-show=exact datetime="2026-11-30T17:00:05.000Z"')
+    assert said.count("<time ") == 2
+    assert said.endswith("UTC</time>; not 2026-99-99 10:00 UTC.")
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("scheduled for 30 Nov 2026 at 17:00:05 UTC", "2026-11-30T17:00:05.000Z"),
+        ("works until 30 Nov 2026 17:00 UTC", "2026-11-30T17:00:00.000Z"),
+    ],
+)
+def test_so_are_times_that_name_the_month(text: str, time: str):
+    assert f' datetime="{time}"' in show.timed(text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("2026-11-30T17:00Z", "2026-11-30T17:00"),
+        ("2026-11-30T17:00", "2026-11-30T17:00"),
+        ("2026-11-30T17:00:05+01:00", "2026-11-30T16:00:05"),
+        ("0001-01-01T00:00+14:00", ""),
+        ("yesterday", ""),
+    ],
+)
+def test_a_typed_time_is_in_utc_unless_it_says_otherwise(typed: str, shown: str):
+    assert instants.field_value(typed) == shown

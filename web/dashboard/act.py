@@ -11,12 +11,14 @@ from web.dashboard.render import say
 from web.dashboard.words import sentence
 
 # What people can do something about on the page that they come back to.
-_MENDABLE = {
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.ALREADY_EXISTS,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.ABORTED,
-}
+MENDABLE = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.ABORTED,
+    }
+)
 
 
 def act(message: Message, answer: type[Message], good: str) -> bool:
@@ -24,7 +26,7 @@ def act(message: Message, answer: type[Message], good: str) -> bool:
     try:
         ask(message, answer)
     except RpcFailure as failure:
-        if failure.code not in _MENDABLE:
+        if failure.code not in MENDABLE:
             raise
         for text in [violation.description for violation in failure.violations] or [failure.message]:
             say(sentence(text), "bad")

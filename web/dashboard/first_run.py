@@ -9,7 +9,7 @@ from flask import current_app, request
 from flute.v1.api_key_service_pb2 import ApiKey, ListApiKeysRequest, ListApiKeysResponse
 from flute.v1.email_pb2 import DELIVERY_STATE_DELIVERED, EmailSummary
 from flute.v1.email_service_pb2 import ListEmailsRequest, ListEmailsResponse
-from flute.v1.environment_service_pb2 import Environment, ListEnvironmentsRequest, ListEnvironmentsResponse
+from flute.v1.environment_service_pb2 import Environment
 from flute.v1.provider_account_service_pb2 import (
     ListProviderAccountsRequest,
     ListProviderAccountsResponse,
@@ -20,6 +20,7 @@ from werkzeug.wrappers import Response
 
 from web.dashboard.ask import ask
 from web.dashboard.me import me
+from web.dashboard.switch import environments
 
 # Whoever has more environments without a route than this is past the guide.
 _LOOKED_AT = 3
@@ -105,7 +106,7 @@ def progress() -> Progress:
 
 
 def _environment() -> tuple[Environment | None, Sequence[Route]]:
-    found = ask(ListEnvironmentsRequest(page_size=_LOOKED_AT), ListEnvironmentsResponse).environments
+    found = environments(_LOOKED_AT)
     for environment in found:
         routes = ask(ListRoutesRequest(environment_id=environment.id), ListRoutesResponse).routes
         if routes:

@@ -13,6 +13,7 @@ from flask import Response, request
 from google.protobuf.message import Message
 
 from web.client import RpcFailure
+from web.dashboard.act import MENDABLE
 from web.dashboard.ask import ask
 from web.dashboard.words import sentence, too_fast
 from web.errors import steps
@@ -20,14 +21,7 @@ from web.errors import steps
 A = TypeVar("A", bound=Message)
 
 # What people can mend themselves, on the page where they are. The rest is a page of its own.
-_MENDABLE = {
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.ALREADY_EXISTS,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.ABORTED,
-    grpc.StatusCode.PERMISSION_DENIED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-}
+_MENDABLE = MENDABLE | {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 _MOST = 2**31 - 1  # of most numbers in the contract
 _INDEX = re.compile(r"\d+")
 

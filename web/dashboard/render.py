@@ -24,8 +24,11 @@ def page(template: str, **values: Any) -> str:  # noqa: ANN401 (whatever the tem
 
 def _is_unconfirmed(who: Me | None) -> bool:
     """Whether they are to be asked to prove their address: not where no mail leaves, which it takes."""
-    if who is None or who.confirmed:
-        return False
+    return who is not None and not who.confirmed and mail_leaves()
+
+
+def mail_leaves() -> bool:
+    """Whether this installation sends mail of its own, without which nobody can prove an address."""
     try:
         return ask(GetSignUpPolicyRequest(), SignUpPolicy).mail_configured
     except RpcFailure:

@@ -4,11 +4,13 @@
 {{ 0.9876|percent }}             98.8 %
 {{ 93|duration }}                1 min 33 s
 {{ email.create_time|moment }}   <time datetime="...">, which app.js turns into the viewer's zone
+{{ told.text|timed }}            what the server said, with every time in it shown so
 {{ 3|plural("mail") }}           3 mails
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +19,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from markupsafe import Markup, escape
 
-from web.dashboard import nav
+from web.dashboard import instants, nav
 from web.dashboard.actions import action
 from web.dashboard.me import role_name
 
@@ -36,15 +38,21 @@ TONES: Mapping[str, str] = {
 
 NOTHING = "\N{EN DASH}"  # for what is not there
 Time = Timestamp | datetime | None
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+# As the server writes times into sentences.
+_IN_WORDS = re.compile(
+    r"\b(?:\d{4}-\d\d-\d\d|\d\d [A-Z][a-z]{2} \d{4}(?: at)?) \d\d:\d\d(?::\d\d)?(?= UTC\b)"
+)
+DAY_S = 86400
+_UNITS = ((DAY_S, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def register(app: Flask) -> None:
     """Give the templates everything that is here."""
-    said = (number, compact, percent, duration, moment, plural, tone, sentence, action)
+    said = (number, compact, percent, duration, moment, timed, day, plural, tone, sentence, action)
     for function in (*said, attributes, from_seconds, points, shares):
         app.add_template_filter(function, function.__name__)
     app.add_template_filter(role_name, "role")
+    app.add_template_filter(instants.field_value, "field_value")
     app.add_template_global(nav.sections, "sections")
     app.add_template_global(nav.person_sections, "person_sections")
     app.add_template_global(chart_data, "chart_data")
@@ -111,6 +119,16 @@ def moment(value: Time, empty: str = NOTHING) -> Markup:
     )
 
 
+def day(value: Time) -> Markup:
+    """A day of UTC, as figures are counted by; it is the same in every zone."""
+    time = _time(value)
+    if time is None:
+        return escape(NOTHING)
+    return Markup('<time datetime="{:%Y-%m-%d}" data-show=day title="In UTC">{} {:%b %Y}</time>').format(
+        time, time.day, time
+    )
+
+
 def _time(value: Time) -> datetime | None:
     """In UTC; none for a timestamp that was never set."""
     if isinstance(value, Timestamp):
@@ -118,6 +136,19 @@ def _time(value: Time) -> datetime | None:
     if value is not None and value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     return value.astimezone(UTC) if value else None
+
+
+def timed(text: str) -> Markup:
+    """A sentence with every time in it (2026-11-30 17:00 UTC) as an exact time element."""
+    parts, end = list[Markup](), 0
+    for found in _IN_WORDS.finditer(text):
+        time = instants.of_sentence(found[0])
+        if time is None:
+            continue
+        shown = moment(time).replace("<time ", Markup("<time data-show=exact "), 1)
+        parts += [escape(text[end : found.start()]), shown]
+        end = found.end() + len(" UTC")
+    return Markup("").join([*parts, escape(text[end:])])
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -163,7 +194,8 @@ def chart_data(
         for at, one in enumerate(series)
     ]
     seconds = [time.timestamp() if isinstance(time, datetime) else time for time in times]
-    return {"kind": kind, "unit": unit, "times": seconds, "series": lines}
+    daily = len(seconds) > 1 and seconds[1] - seconds[0] >= DAY_S
+    return {"kind": kind, "unit": unit, "daily": daily, "times": seconds, "series": lines}
 
 
 def from_seconds(seconds: float) -> datetime:

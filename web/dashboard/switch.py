@@ -1,14 +1,19 @@
-"""Pages that show one environment at a time, which the address names: ?environment=ID, or else the first."""
+"""Pages that show one environment at a time: the one in the address (?environment=ID), else the one that was
+looked at last, else the first."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import flask
 from flask import request, url_for
 from flute.v1.environment_service_pb2 import Environment, ListEnvironmentsRequest, ListEnvironmentsResponse
 from werkzeug.exceptions import NotFound
 
 from web.dashboard.ask import ask
+
+_MOST = 1000  # of what can be chosen from
+_LAST = "environment"  # its key in the session
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +30,16 @@ class Switch:
 
 def switch() -> Switch:
     """Which environments there are, and which one is looked at. Raises NotFound for one that is not there."""
-    told = ask(ListEnvironmentsRequest(page_size=1000), ListEnvironmentsResponse)
-    wanted = request.args.get("environment", "")
-    found = [one for one in told.environments if wanted in {"", one.id}]
-    if wanted and not found:
+    found, wanted = environments(), request.args.get("environment", "")
+    by_id = {one.id: one for one in found}
+    if wanted and wanted not in by_id:
         raise NotFound
-    return Switch(tuple(told.environments), found[0] if found else None)
+    if wanted and flask.session.get(_LAST) != wanted:
+        flask.session[_LAST] = wanted
+    last = by_id.get(wanted or flask.session.get(_LAST, ""))
+    return Switch(found, last or (found[0] if found else None))
+
+
+def environments(most: int = _MOST) -> tuple[Environment, ...]:
+    """Those of the account, oldest first. Raises RpcFailure."""
+    return tuple(ask(ListEnvironmentsRequest(page_size=most), ListEnvironmentsResponse).environments)

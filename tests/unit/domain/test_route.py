@@ -120,12 +120,12 @@ def test_a_route_may_need_two_probes():
 
 
 def test_reasons_name_the_domain_and_the_time():
-    assert one(breaker=OPEN).reason == "failing (server: 500), tried again in 9 s"
+    assert one(breaker=OPEN).reason == "failing (server: 500), tried again in 9 seconds"
     assert one(breaker=REVOKED).reason == "failing until somebody acts (server: 500)"
-    assert one(breaker=SLOWED).reason == "asks to slow down (server: 500), used again in 4 s"
+    assert one(breaker=SLOWED).reason == "asks to slow down (server: 500), used again in 4 seconds"
     assert one(breaker=PROBED).reason == "failing (server: 500); another mail is probing it"
     blocked = one(troubles={"outlook.com": OPEN})
-    assert blocked.reason == "blocked at outlook.com: server: 500, tried again in 9 s"
+    assert blocked.reason == "blocked at outlook.com: server: 500, tried again in 9 seconds"
     assert one(troubles={"outlook.com": LATE}).reason.startswith("late at outlook.com: ")
 
 

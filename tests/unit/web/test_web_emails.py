@@ -59,6 +59,13 @@ def test_wrong_filters_are_told_at_their_fields():
     assert set(filters.form.errors) == {"status", "metadata", "from"}
 
 
+def test_a_time_with_a_zone_is_that_moment_and_one_without_is_in_utc():
+    filters = Filters.of({"from": "2026-11-30T17:00+02:00", "to": "2026-11-30T17:00"}, "env")
+    asked = filters.request()
+    assert asked.start_time.ToDatetime(UTC) == datetime(2026, 11, 30, 15, tzinfo=UTC)
+    assert asked.end_time.ToDatetime(UTC) == datetime(2026, 11, 30, 17, tzinfo=UTC)
+
+
 def test_a_period_does_not_move_from_page_to_page():
     given = {"period": "24h", "start": "2026-11-30T12:00:00+00:00"}
     start = Filters.of(given, "env").request().start_time

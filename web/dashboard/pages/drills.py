@@ -17,7 +17,6 @@ from flute.v1.drill_service_pb2 import (
     PreviewDrillRequest,
     PreviewDrillResponse,
 )
-from flute.v1.environment_service_pb2 import ListEnvironmentsRequest, ListEnvironmentsResponse
 from flute.v1.provider_account_service_pb2 import ListProviderAccountsRequest, ListProviderAccountsResponse
 from google.protobuf.duration_pb2 import Duration
 
@@ -26,6 +25,7 @@ from web.dashboard.act import act
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
 from web.dashboard.render import page, say
+from web.dashboard.switch import environments
 from web.dashboard.words import sentence
 
 _PAGE_SIZE = 25
@@ -144,5 +144,4 @@ def end_drill(id_: str) -> ResponseReturnValue:
 
 def _environments() -> dict[str, str]:
     """The names of the account's environments, by id."""
-    told = ask(ListEnvironmentsRequest(page_size=_MOST), ListEnvironmentsResponse)
-    return {environment.id: environment.name for environment in told.environments}
+    return {environment.id: environment.name for environment in environments()}

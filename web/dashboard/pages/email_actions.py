@@ -17,12 +17,11 @@ from flute.v1.email_service_pb2 import (
     ResendEmailRequest,
 )
 
-from web.dashboard import dashboard
+from web.dashboard import dashboard, instants
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
+from web.dashboard.gate import takes_role
 from web.dashboard.render import page, say
-
-_INPUT = "%Y-%m-%dT%H:%M"
 
 
 @dashboard.post("/emails/<uuid:id_>/resend")
@@ -52,10 +51,11 @@ def email_cancel(id_: uuid.UUID) -> ResponseReturnValue:
 
 
 @dashboard.route("/emails/<uuid:id_>/reschedule", methods=["GET", "POST"])
+@takes_role("developer")
 def email_reschedule(id_: uuid.UUID) -> ResponseReturnValue:
     """Another time, or now."""
     found = ask(GetEmailRequest(id=str(id_)), Email)
-    form = Form.of(send_at=found.content.send_at.ToDatetime(UTC).strftime(_INPUT))
+    form = Form.of(send_at=found.content.send_at.ToDatetime(UTC).isoformat(timespec="seconds"))
     if request.method == "POST" and (time := _wanted(form)):
         message = RescheduleEmailRequest(id=str(id_))
         message.send_at.FromDatetime(time)
@@ -71,11 +71,10 @@ def _wanted(form: Form) -> datetime | None:
     """The time that was given; what is none becomes an error of its field."""
     if form["now"]:
         return datetime.now(UTC)
-    try:
-        return datetime.fromisoformat(form["send_at"]).replace(tzinfo=UTC)
-    except ValueError:
-        form.errors["send_at"] = "Write a date and a time of day, for example 2026-11-30T17:00."
-        return None
+    time = instants.read(form, "send_at")
+    if time is None:
+        form.errors.setdefault("send_at", "Choose a date and a time of day.")
+    return time
 
 
 def _refused(id_: uuid.UUID, form: Form) -> ResponseReturnValue:

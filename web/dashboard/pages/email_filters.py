@@ -16,6 +16,7 @@ from flute.v1.email_service_pb2 import ListEmailsRequest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flute_json.naming import words
+from web.dashboard import instants
 from web.dashboard.form import Form
 
 STATES: Mapping[int, str] = words(DeliveryState.DESCRIPTOR)
@@ -51,10 +52,11 @@ _ADDRESS = re.compile(r"\S+@\S+")
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """An active filter: what it says, and the list without it."""
+    """An active filter: what it says, if need be with a time, and the list without it."""
 
     text: str
     without: str
+    time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Filters:
     def of(cls, given: Mapping[str, str], environment_id: str) -> Filters:
         """From the address."""
         form = Form(values=dict(given), names=_NAMES)
-        return cls(form, environment_id, _start(form), _moment(form["until"]))
+        return cls(form, environment_id, _start(form), instants.parse(form["until"]))
 
     @property
     def email_id(self) -> str:
@@ -106,8 +108,8 @@ class Filters:
         )
         if query := form["q"]:
             setattr(message, "recipient" if _ADDRESS.fullmatch(query) else "subject", query)
-        self._set_time(message.start_time, self._read_time("from") or self.start)
-        self._set_time(message.end_time, self.until or self._read_time("to"))
+        self._set_time(message.start_time, instants.read(form, "from") or self.start)
+        self._set_time(message.end_time, self.until or instants.read(form, "to"))
         return message
 
     def news_request(self) -> ListEmailsRequest:
@@ -129,14 +131,6 @@ class Filters:
         if text and not (key and equals):
             self.form.errors["metadata"] = "Write it as key=value, for example order=4711."
         return {key: value} if key and equals else {}
-
-    def _read_time(self, name: str) -> datetime | None:
-        text = self.form[name]
-        try:
-            return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
-        except ValueError:
-            self.form.errors[name] = "Write a date and a time of day, for example 2026-11-30T17:00."
-            return None
 
     @staticmethod
     def _set_time(stamp: Timestamp, time: datetime | None) -> None:
@@ -161,7 +155,8 @@ class Filters:
         """Every filter that is active."""
         for name in _FIELDS:
             if value := self.form[name]:
-                yield Chip(self._said(name, value), self.url(**{name: ""}))
+                time = instants.parse(value) if name in ("from", "to") else None
+                yield Chip(self._said(name, "" if time else value), self.url(**{name: ""}), time)
 
     def _said(self, name: str, value: str) -> str:
         match name:
@@ -170,7 +165,7 @@ class Filters:
             case "period":
                 return PERIODS[value][0] if value in PERIODS else value
             case "from" | "to":
-                return f"{'From' if name == 'from' else 'Before'}: {value.replace('T', ' ')} UTC"
+                return f"{'From' if name == 'from' else 'Before'}: {value}"
             case "copies_of":
                 return f"Copies of: {value[:8]}…"
             case _:
@@ -181,15 +176,7 @@ def _start(form: Form) -> datetime | None:
     if form["period"] not in PERIODS:
         return None
     now = datetime.now(UTC).replace(second=0, microsecond=0)
-    return _moment(form["start"]) or now - PERIODS[form["period"]][1]
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return given if given.tzinfo else given.replace(tzinfo=UTC)
+    return instants.parse(form["start"]) or now - PERIODS[form["period"]][1]
 
 
 def _uuid(text: str) -> str:

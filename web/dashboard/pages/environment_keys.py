@@ -30,6 +30,7 @@ from web.dashboard import curl, dashboard
 from web.dashboard.act import act
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
+from web.dashboard.gate import takes_role
 from web.dashboard.me import me
 from web.dashboard.pages.environments import environment_of, environment_page
 from web.dashboard.places import base_url
@@ -66,6 +67,7 @@ def environment_keys(id_: str) -> ResponseReturnValue:
 
 
 @dashboard.route("/environments/<id_>/keys/new", methods=["GET", "POST"])
+@takes_role("developer")
 def new_key(id_: str) -> ResponseReturnValue:
     """The secret is in the answer to the POST, and nowhere else."""
     environment = environment_of(id_)
@@ -81,6 +83,7 @@ def new_key(id_: str) -> ResponseReturnValue:
 
 
 @dashboard.route("/environments/<id_>/keys/<key_id>/rotate", methods=["GET", "POST"])
+@takes_role("developer")
 def rotate_key(id_: str, key_id: str) -> ResponseReturnValue:
     """Another secret for the same rights; the old one works on until apps have the new one."""
     environment, form = environment_of(id_), Form.of(overlap="24")

@@ -17,6 +17,7 @@ from flute.v1.environment_service_pb2 import (
 from web.dashboard import dashboard
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
+from web.dashboard.gate import takes_role
 from web.dashboard.render import page, say
 from web.dashboard.words import sentence
 
@@ -47,6 +48,7 @@ def environments() -> ResponseReturnValue:
 
 
 @dashboard.route("/environments/new", methods=["GET", "POST"])
+@takes_role("admin")
 def new_environment() -> ResponseReturnValue:
     """Name and domain; the rest has defaults that can be changed later."""
     form = Form.of()

@@ -48,7 +48,7 @@ _OUTCOMES = (
     ("delivered", "Delivered", "good"),
     ("bounced", "Bounced", "bad"),
     ("failed", "Failed", "warn"),
-    ("suppressed", "Suppressed", "neutral"),
+    ("suppressed", "Suppressed", "special"),
     ("canceled", "Canceled", "neutral"),
 )
 
@@ -166,7 +166,7 @@ def _items(found: Any) -> Iterator[Item]:  # noqa: ANN401 (protobuf's own list)
     for one in found:
         subject, (url, action) = one.subject, _mended(one)
         if alert := alerts.get(one.subject_id):
-            subject, url, action = _of_alert(alert)
+            subject, url, action = _of_alert(alert, one.environment_id)
         yield Item(subject, sentence(one.text[:1].upper() + one.text[1:]), one.urgent, one, url, action)
 
 
@@ -175,12 +175,13 @@ def _alerts() -> dict[str, Alert]:
     return {alert.id: alert for alert in told.alerts}
 
 
-def _of_alert(alert: Alert) -> tuple[str, str, str]:
+def _of_alert(alert: Alert, environment_id: str) -> tuple[str, str, str]:
     if alert.kind == "provider_account":
         url = address_of("provider_account", id_=alert.subject)
         return "Credentials or account", url, "See the provider"
     if alert.kind == "sender_domain":
-        return alert.subject, address_of("environments"), "Check the domain"
+        url = address_of("environment_domain", id_=environment_id) if environment_id else ""
+        return alert.subject, url or address_of("environments"), "Check the domain"
     return "A bounce that no rule understands", address_of("email", id_=alert.subject), "Read the mail"
 
 

@@ -26,6 +26,7 @@ from web.dashboard import dashboard
 from web.dashboard.act import act
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
+from web.dashboard.gate import takes_role
 from web.dashboard.render import page, say
 
 _PAGE_SIZE = 50
@@ -66,6 +67,7 @@ def remove_suppression(id_: str) -> ResponseReturnValue:
 
 
 @dashboard.route("/suppressions/import", methods=["GET", "POST"])
+@takes_role("developer")
 def import_suppressions() -> ResponseReturnValue:
     """A file, or lines pasted in."""
     form, told = Form.of({"csv": "file" if request.files.get("file") else "lines"}), None

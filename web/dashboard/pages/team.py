@@ -24,7 +24,7 @@ from web.dashboard import dashboard
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
 from web.dashboard.me import ROLES, may, role_name
-from web.dashboard.render import page, say
+from web.dashboard.render import mail_leaves, page, say
 
 # What each may do; said beside every choice of a role.
 ROLE_TEXTS = {
@@ -89,11 +89,14 @@ def _done(form: Form, told: object | None, text: str) -> ResponseReturnValue:
 
 def _show(form: Form, created: CreateInvitationResponse | None = None, link: str = "") -> ResponseReturnValue:
     members = ask(ListMembersRequest(page_token=request.args.get("page", "")), ListMembersResponse)
+    unconfirmed = any(not member.confirmed for member in members.members)
     invitations = ask(ListInvitationsRequest(page_size=1000), ListInvitationsResponse)
     body = page(
         "team.html",
         nav="team",
         members=members.members,
+        unconfirmed_members=unconfirmed,
+        confirmable=unconfirmed and mail_leaves(),
         next_page=members.next_page_token,
         invitations=invitations.invitations,
         form=form,

@@ -28,6 +28,7 @@ from web.dashboard import dashboard
 from web.dashboard.act import act
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
+from web.dashboard.gate import takes_role
 from web.dashboard.render import page, say
 from web.dashboard.switch import switch
 from web.reference.events import EVENTS
@@ -49,6 +50,7 @@ def webhooks() -> ResponseReturnValue:
 
 
 @dashboard.route("/webhooks/new", methods=["GET", "POST"])
+@takes_role("developer")
 def new_webhook() -> ResponseReturnValue:
     """The secret is in the answer to the POST, and nowhere else."""
     at, form = switch(), Form.of(_NAMES)

@@ -1,4 +1,4 @@
-// Graphs (uPlot) from <figure data-chart> with their data as JSON: {kind, unit, times, series: [{name, tone, values}]}.
+// Graphs (uPlot) from <figure data-chart> with their data as JSON: {kind, unit, daily, times, series: [{name, tone, values}]}.
 (() => {
   const probe = document.createElement("span");
   const graphs = new Map(); // the place -> the graph in it
@@ -42,10 +42,14 @@
     return { stroke: colour("muted"), font: `11px ${getComputedStyle(document.body).fontFamily}`, grid: { stroke: line, width: 1 }, ticks: { show: false }, ...more };
   }
 
+  // Days are those of UTC, in which they are counted; hours those of the viewer.
+  const zone = (data) => (data.daily ? "UTC" : undefined);
+
   // Two hours and less apart: the hour; else the day.
-  function moments(graph, splits, _axis, _space, step) {
+  function moments(data, splits, step) {
     const hour = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-    const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+    const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: zone(data) });
+    if (data.daily) return splits.map((time) => day.format(new Date(time * 1000)));
     return splits.map((time) => {
       const date = new Date(time * 1000);
       return step >= 86400 || (date.getHours() === 0 && date.getMinutes() === 0) ? day.format(date) : hour.format(date);
@@ -54,7 +58,7 @@
 
   function tip(data) {
     const box = document.createElement("div");
-    const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: data.daily ? undefined : "short" });
+    const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: data.daily ? undefined : "short", timeZone: zone(data) });
     box.className = "tip";
     box.hidden = true;
 
@@ -102,9 +106,10 @@
       height: place.clientHeight || 208,
       padding: [8, 16, 0, 0],
       legend: { show: false },
+      tzDate: (time) => (data.daily ? uPlot.tzDate(new Date(time * 1000), "UTC") : new Date(time * 1000)),
       cursor: { y: false, points: { show: !bars, size: 7 }, drag: { x: false, y: false } },
       scales: { x: { time: true, range: (_, low, high) => bars ? margins(data.times, low, high) : [low, high] }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
-      axes: [axis({ values: moments, grid: { show: false }, size: 28, space: 64 }), axis({ size: 52, space: 36, ...(bars && !data.unit && { incrs: whole }), values: (_, splits) => splits.map((value) => short(value, data.unit)) })],
+      axes: [axis({ values: (_graph, splits, _axis, _space, step) => moments(data, splits, step), ...(data.daily && { incrs: days }), grid: { show: false }, size: 28, space: 64 }), axis({ size: 52, space: 36, ...(bars && !data.unit && { incrs: whole }), values: (_, splits) => splits.map((value) => short(value, data.unit)) })],
       series: [{}, ...series],
       plugins: [tip(data)],
     };
@@ -112,6 +117,8 @@
 
   // Mails are whole: no lines between them.
   const whole = [1, 2, 5].flatMap((digit) => [...Array(12).keys()].map((zeros) => digit * 10 ** zeros)).sort((a, b) => a - b);
+
+  const days = [1, 2, 3, 5, 7, 14, 30, 60, 90, 180].map((days) => days * 86400);
 
   // Half a bar of room at both ends.
   function margins(times, low, high) {
@@ -122,7 +129,6 @@
   function draw(figure) {
     const data = JSON.parse(figure.querySelector('script[type="application/json"]').textContent);
     const place = figure.querySelector(".plot");
-    data.daily = data.times.length > 1 && data.times[1] - data.times[0] >= 86400;
     graphs.get(place)?.destroy();
     place.replaceChildren();
     place.append(probe);

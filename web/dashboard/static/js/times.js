@@ -19,7 +19,7 @@
 
   function show(element) {
     const time = new Date(element.dateTime);
-    if (Number.isNaN(time.getTime())) return;
+    if (Number.isNaN(time.getTime()) || element.dataset.show === "day") return;
     const text = element.dataset.show === "exact" ? year.format(time) : words(time, new Date());
     const full = exact.format(time);
     if (element.title !== full) element.title = full;
@@ -31,6 +31,34 @@
     element.replaceChildren(text, hidden);
   }
 
+  // Fields for a time: typed in the viewer's zone, sent as the exact moment.
+  const two = (number) => String(number).padStart(2, "0");
+
+  function localValue(time) {
+    const seconds = time.getSeconds() ? `:${two(time.getSeconds())}` : "";
+    const year = String(time.getFullYear()).padStart(4, "0");
+    return `${year}-${two(time.getMonth() + 1)}-${two(time.getDate())}T${two(time.getHours())}:${two(time.getMinutes())}${seconds}`;
+  }
+
+  function take(field) {
+    const time = new Date(`${field.dataset.utc}Z`);
+    if (!Number.isNaN(time.getTime())) field.value = localValue(time);
+    const zone = field.closest(".field")?.querySelector("[data-zone]");
+    if (!zone) return;
+    zone.textContent = "(your time)";
+    zone.title = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  }
+
+  document.addEventListener("formdata", (event) => {
+    for (const field of event.target.querySelectorAll("input[data-utc][name]")) {
+      const time = new Date(field.value);
+      if (field.value && !field.disabled && !Number.isNaN(time.getTime())) {
+        event.formData.set(field.name, `${time.toISOString().slice(0, 19)}Z`.replace(":00Z", "Z"));
+      }
+    }
+  });
+
+  flute.whenShown((piece) => flute.all(piece, "input[data-utc]").forEach(take));
   flute.whenShown((piece) => flute.all(piece, "time[datetime]").forEach(show));
   setInterval(() => document.hidden || document.querySelectorAll("time[datetime]").forEach(show), 20000);
 })();
