@@ -10,6 +10,9 @@ PYTHON := $(BIN)/python
 # Bound to this folder: an environment that was moved or copied is made anew.
 READY := $(VENV)/.ready-$(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 ARGS ?=
+# A test waits more than it works: so many processes at once, each with databases and a running system of its own. The
+# tests of a file stay together, and files begin in their order: the long ones are among the first.
+SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup up test check bench chaos fuzz screenshots clean
 .SILENT:
@@ -41,7 +44,7 @@ up: setup
 
 test: check
 	echo "== tests"
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest $(SPREAD) $(ARGS)
 
 check: setup
 	echo "== lint"

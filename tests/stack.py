@@ -166,11 +166,12 @@ class Stack:
         return False
 
     def drain(self) -> None:
-        """Let what earlier tests sent lie where it is: tried again, it would come in among the next test's mail."""
+        """Leave mail of earlier tests where it is: tried again, it would come in among that of the next."""
         with psycopg.connect(self.services.database_url, autocommit=True) as database:
-            # The lease goes on, so that a worker which has one of them now stops after the call that it is in.
+            # The lease goes on: a worker that has one of them now stops after the call that it is in.
             database.execute(
-                "UPDATE email SET due_time = NULL, lease = lease + 1 WHERE due_time < now() + interval '1 hour'"
+                "UPDATE email SET due_time = NULL, lease = lease + 1"
+                " WHERE due_time < now() + interval '1 hour'"
             )
             in_a_call = "SELECT 1 FROM attempt WHERE end_time IS NULL AND start_time > now() - interval '3 s'"
             until(lambda: not database.execute(in_a_call).fetchone(), "no mail is under way")

@@ -13,6 +13,7 @@ import pytest
 from flute_server.sandbox import Sandbox, SandboxError
 from flute_server.sandbox.examples import body, send
 from flute_server.sandbox.receiver import Post, Receiver
+from tests.stack import until
 
 
 @pytest.fixture
@@ -163,6 +164,9 @@ def test_loses_nothing_when_the_receiver_dies_and_comes_back(
         if number == 10:
             receiver.down()
         deliver(sandbox, provider, f"u{number}@example.com")
+    until(
+        lambda: any(event["tries"] for event in sandbox.events(state="pending")), "a post that found nobody"
+    )
     receiver.up()
     taken = sandbox.wait_for_events(40, kind="delivered", timeout_s=30)
     assert len({event["recipient"] for event in taken}) == 40
