@@ -3,6 +3,7 @@
 # make bench   measures how fast it is                     make chaos   kills parts while mail is under way
 # make screenshots   takes the pictures that the README shows (needs chromium)
 # make fuzz    asks the API everything that its document allows and forbids, for some minutes
+# In a hurry, with cores to spare: make test ARGS='-n auto --dist loadfile --no-loadscope-reorder'
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,9 +11,6 @@ PYTHON := $(BIN)/python
 # Bound to this folder: an environment that was moved or copied is made anew.
 READY := $(VENV)/.ready-$(shell printf %s '$(CURDIR)' | cksum | cut -d' ' -f1)
 ARGS ?=
-# A test waits more than it works: so many processes at once, each with databases and a running system of its own. The
-# tests of a file stay together, and files begin in their order: the long ones are among the first.
-SPREAD ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup up test check bench chaos fuzz screenshots clean
 .SILENT:
@@ -44,7 +42,7 @@ up: setup
 
 test: check
 	echo "== tests"
-	$(PYTHON) -m pytest $(SPREAD) $(ARGS)
+	$(PYTHON) -m pytest $(ARGS)
 
 check: setup
 	echo "== lint"

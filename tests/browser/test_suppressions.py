@@ -46,4 +46,4 @@ def test_an_address_comes_and_goes(page: Page, town: Town) -> None:
     expect(page.get_by_text("it may be mailed again")).to_be_visible()
     expect(page.get_by_role("row", name="ada@example.com")).to_have_count(0)
     page.goto(town.url("/audit"))
-    expect(page.get_by_role("row", name="suppression.delete")).to_contain_text("ada@example.com")
+    expect(page.get_by_role("row", name="Suppression removed")).to_contain_text("ada@example.com")

@@ -26,8 +26,12 @@ def test_an_endpoint_is_told_and_told_again(page: Page, watch: Watch, town: Town
         until(lambda: [call for call in program.calls if call.type == "accepted"], "the event")
         told = program.calls[-1]
         Webhook(secret).verify(told.body, told.headers)
-        page.reload()
-        expect(page.get_by_role("row", name="Accepted")).to_contain_text("Delivered")
+
+        def written_down() -> bool:
+            page.reload()
+            return "Delivered" in page.get_by_role("row", name="Accepted").inner_text()
+
+        until(written_down, "the delivery of it")
         sound(page)
         page.get_by_role("link", name="Accepted").click()
         expect(page.get_by_text("204 after")).to_be_visible()

@@ -80,7 +80,7 @@ def lines(text: str) -> str:
     return broken if broken.endswith("\n") else broken + "\n"
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(message=MESSAGES)
 def test_every_header_field_comes_back(message: Message) -> None:
     octets = mime.build(handoff(message), NOW)
@@ -120,7 +120,7 @@ def mailboxes(field: str | None) -> list[tuple[str, str]]:
     return [(decoded(name), email) for name, email in getaddresses([unfolded])]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(message=MESSAGES)
 def test_bodies_and_files_come_back(message: Message) -> None:
     built = parsed(
