@@ -5,15 +5,7 @@ from __future__ import annotations
 import click
 from flute.v1.account_service_pb2 import CreateAccountRequest, ListAccountsRequest
 
-from flute_server.cli.common import (
-    as_json,
-    plain,
-    print_json,
-    print_list,
-    remote,
-    secret_value,
-    when,
-)
+from flute_server.cli.common import as_json, plain, print_json, print_list, remote, secret_value, when
 from flute_server.local.client import Client
 
 

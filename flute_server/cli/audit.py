@@ -7,13 +7,7 @@ import itertools
 import click
 from flute.v1 import audit_service_pb2 as pb
 
-from flute_server.cli.common import (
-    account_id,
-    as_json,
-    print_list,
-    remote,
-    when,
-)
+from flute_server.cli.common import account_id, as_json, print_list, remote, when
 from flute_server.local.client import Client
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import timedelta
 
 import grpc
@@ -96,9 +97,7 @@ class WebhookServicer(WebhookServiceServicer):
         row = _found(request.endpoint_id)
         state = _word(request.state)
         entries, token = log.list_page(row.id, state, request.page_size, request.page_token)
-        return pb.ListWebhookDeliveriesResponse(
-            webhook_deliveries=map(_delivery, entries), next_page_token=token
-        )
+        return _deliveries(entries, token)
 
     def ListEmailWebhookDeliveries(
         self, request: pb.ListEmailWebhookDeliveriesRequest, context: grpc.ServicerContext
@@ -106,9 +105,7 @@ class WebhookServicer(WebhookServiceServicer):
         email = find_email(request.email_id, _own_environment())
         state = _word(request.state)
         entries, token = log.list_of_email(email.id, state, request.page_size, request.page_token)
-        return pb.ListWebhookDeliveriesResponse(
-            webhook_deliveries=map(_delivery, entries), next_page_token=token
-        )
+        return _deliveries(entries, token)
 
     def GetWebhookDelivery(
         self, request: pb.GetWebhookDeliveryRequest, context: grpc.ServicerContext
@@ -184,6 +181,10 @@ def _endpoint(row: WebhookEndpoint) -> pb.WebhookEndpoint:
         failing_since=timestamp(row.failing_since),
         previous_secret_expire_time=timestamp(webhook_endpoints.overlap_end(row)),
     )
+
+
+def _deliveries(entries: Iterable[Entry], token: str) -> pb.ListWebhookDeliveriesResponse:
+    return pb.ListWebhookDeliveriesResponse(webhook_deliveries=map(_delivery, entries), next_page_token=token)
 
 
 def _delivery(entry: Entry) -> pb.WebhookDelivery:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 
-from flute_server.admin.find import as_uuid, is_own_environment
 from flute_server.domain.message import Message
 from flute_server.domain.state import State
-from flute_server.errors import FailedPrecondition, Violation, invalid, no_email
-from flute_server.models import Email, Recipient, db
+from flute_server.errors import FailedPrecondition, Violation, invalid
+from flute_server.models import Recipient, db
 from flute_server.sending import idempotency
 from flute_server.sending.accept import check_domain, check_routes, simulator_faults
 from flute_server.sending.answer import Answer
@@ -19,6 +18,7 @@ from flute_server.sending.content import unpacked
 from flute_server.sending.retention import removed
 from flute_server.sending.senders import Sender, by_environment
 from flute_server.sending.store import Draft, Origin, Source, store
+from flute_server.sending.story import find_email
 
 # Whom a mail did not reach.
 MISSED = frozenset({State.BOUNCED, State.FAILED, State.SUPPRESSED, State.CANCELED})
@@ -40,10 +40,7 @@ def original(given: str, sender: Sender | None, *, to_all: bool) -> Original:
     sender: None for the operator's own programs, which repeat a test mail as one. Raises NotFound, and
     FailedPrecondition where its content was removed.
     """
-    email = db.session.get(Email, id_) if (id_ := as_uuid(given)) else None
-    own = sender.environment_id if sender else None
-    if email is None or not is_own_environment(email.environment_id, own):
-        raise no_email()
+    email = find_email(given, sender.environment_id if sender else None)
     if why := removed(email.content):
         raise FailedPrecondition("CONTENT_REMOVED", f"the mail cannot be sent again: its {why}")
     query = select(Recipient).where(Recipient.email_id == email.id).order_by(Recipient.id)

@@ -8,29 +8,10 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from tests.returned_mail import returned_mail
 from tests.stack import Stack, Tenant, free_port, until
 
 DOMAIN = "bounces.flutemail.io"
-DSN = """From: MAILER-DAEMON@mx.example
-Subject: Undelivered Mail Returned to Sender
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary="b"
-
---b
-Content-Type: text/plain
-
-It could not be delivered.
---b
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; mx.example
-
-Final-Recipient: rfc822; ada@example.com
-Action: failed
-Status: 5.1.1
-Diagnostic-Code: smtp; 550 5.1.1 no such user here
---b--
-"""
 
 
 @pytest.fixture
@@ -84,7 +65,7 @@ def test_a_mail_server_may_post_a_bounce_instead(stack: Stack) -> None:
     id_ = tenant.send()
     tenant.wait(id_, "sent")
     [mail] = stack.sandbox.inbox()
-    dsn = DSN.replace("\n", "\r\n").encode()
+    dsn = returned_mail("ada@example.com")
     url = f"{stack.web_address}/v1/bounces"
     assert requests.post(url, data=dsn, timeout=10).status_code == 401
     path = {"recipient": mail["envelope"]["from"]}

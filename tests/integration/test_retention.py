@@ -26,6 +26,7 @@ from flute_server.sending.senders import by_environment
 from flute_server.sending.store import Draft
 from tests.integration.places import fresh_app
 from tests.integration.scripted import World
+from tests.returned_mail import returned_mail
 from tests.stack import Stack, Tenant
 
 DAY = timedelta(days=1)
@@ -169,43 +170,16 @@ def hand_over(world: World) -> None:
     world.turn()
 
 
+ORIGINAL = "From: hello@flutemail.io\nSubject: {marker}\n\n{marker}"
+
+
 def bounce(world: World, attempt: uuid.UUID, marker: str, to: str = "ada@example.com") -> None:
     """A bounce mail comes and is read; the mail that it is about is in it."""
     secret = secret_of(world.app.config["FLUTE"].secret_keys[0])
     path = return_path(secret, str(attempt), ALL, "bounces.flutemail.io")
     with world.app.app_context():
-        world._receiver.bounce(path, DSN.format(to=to, marker=marker).encode())
+        world._receiver.bounce(path, returned_mail(to, original=ORIGINAL.format(marker=marker)))
     assert world.read()
-
-
-DSN = """From: MAILER-DAEMON@mx.example
-Subject: Undelivered Mail Returned to Sender
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary="b"
-
---b
-Content-Type: text/plain
-
-It could not be delivered.
---b
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; mx.example
-
-Final-Recipient: rfc822; {to}
-Action: failed
-Status: 5.1.1
-Diagnostic-Code: smtp; 550 5.1.1 no such user here
-
---b
-Content-Type: message/rfc822
-
-From: hello@flutemail.io
-Subject: {marker}
-
-{marker}
---b--
-"""
 
 
 def came_back(world: World, id_: uuid.UUID) -> str:

@@ -39,7 +39,7 @@ _MISSED = {"bounced", "failed", "suppressed", "canceled"}
 # Seconds until the story is looked at again, while it may go on.
 _LIVE_S = {"queued": 2, "sending": 2, "sent": 3, "deferred": 10, "scheduled": 10}
 
-MOST_FILES = 1000  # more than any mail has
+_MOST_FILES = 1000  # more than any mail has
 
 # For the mail's own HTML, which is somebody else's: an origin of its own, no script, nothing from anywhere,
 # no forms; shown in a frame of our pages alone.
@@ -95,7 +95,7 @@ def email_html(id_: uuid.UUID) -> ResponseReturnValue:
 @dashboard.get("/emails/<uuid:id_>/attachments/<int:index>")
 def email_attachment(id_: uuid.UUID, index: int) -> ResponseReturnValue:
     """One file of the mail, to be kept."""
-    if index >= MOST_FILES:
+    if index >= _MOST_FILES:
         raise NotFound
     file = ask(GetEmailAttachmentRequest(id=str(id_), index=index), pb.Attachment)
     return download(file.content, file.filename)

@@ -12,10 +12,10 @@ from flute.v1.webhook_service_pb2 import (
     ListWebhookEndpointsRequest,
     ListWebhookEndpointsResponse,
     WebhookDelivery,
-    WebhookDeliveryState,
 )
 
 from web.dashboard.ask import ask
+from web.dashboard.pages.webhook_deliveries import word
 
 _PAGE_SIZE = 50
 _MOST_ENDPOINTS = 100
@@ -38,7 +38,7 @@ def told_of(email: email_pb2.Email) -> Told:
     answer = ask(asked, ListWebhookDeliveriesResponse)
     urls = _urls(email.environment_id)
     return Told(
-        rows=[(row, _word(row), urls.get(row.endpoint_id, "")) for row in answer.webhook_deliveries],
+        rows=[(row, word(row), urls.get(row.endpoint_id, "")) for row in answer.webhook_deliveries],
         endpoints=len(urls),
         next_url=_here(email, answer.next_page_token) if answer.next_page_token else "",
         first_url=_here(email, None) if after else "",
@@ -52,7 +52,3 @@ def _urls(environment_id: str) -> dict[str, str]:
 
 def _here(email: email_pb2.Email, after: str | None) -> str:
     return url_for("dashboard.email", id_=email.id, show="webhooks", after=after)
-
-
-def _word(row: WebhookDelivery) -> str:
-    return WebhookDeliveryState.Name(row.state).removeprefix("WEBHOOK_DELIVERY_STATE_").lower()

@@ -86,12 +86,20 @@ def given(form: Form, kind: Provider) -> dict[str, str]:
 
 def after_change(account: ProviderAccount, done: str) -> str:
     """Where to go on after the credentials changed: they are tried, and what came of that is said."""
+    taken = try_out(account, done)
+    return url_for(
+        "dashboard.provider_account" if taken else "dashboard.provider_account_settings", id_=account.id
+    )
+
+
+def try_out(account: ProviderAccount, done: str) -> bool:
+    """Whether the provider takes the credentials; says what was done, and what came of trying them."""
     told = verified(account.id)
     if told.ok:
         say(f"{done}. {sentence(told.text)}")
-        return url_for("dashboard.provider_account", id_=account.id)
-    say(f"{done}, but it cannot send yet. {answer_of(told)}", "bad")
-    return url_for("dashboard.provider_account_settings", id_=account.id)
+    else:
+        say(f"{done}, but it cannot send yet. {answer_of(told)}", "bad")
+    return told.ok
 
 
 def verified(id_: str) -> VerifyProviderAccountResponse:

@@ -8,13 +8,13 @@ from typing import Any
 from flask import Response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flute.v1.email_pb2 import Email
-from flute.v1.provider_account_service_pb2 import ListProvidersRequest, ListProvidersResponse, Provider
+from flute.v1.provider_account_service_pb2 import Provider
 
 from web.dashboard import dashboard, first_run
-from web.dashboard.ask import ask
 from web.dashboard.first_run import Progress, progress
 from web.dashboard.form import Form
 from web.dashboard.me import me
+from web.dashboard.pages.provider_accounts import kinds
 from web.dashboard.pages.start_story import mail_of, story_of
 from web.dashboard.places import address_of
 from web.dashboard.render import page
@@ -44,8 +44,8 @@ def step_page(
     **more: Any,  # noqa: ANN401
 ) -> str:
     """The guide with this step open; form: as it was refused."""
-    kinds = kinds_of_providers() if step == "provider" else {}
-    chosen = kinds.get(kind)
+    offered = kinds() if step == "provider" else {}
+    chosen = offered.get(kind)
     if mail is None and step == "delivered" and state.mail:
         mail = mail_of(state.mail.id)
     return page(
@@ -55,7 +55,7 @@ def step_page(
         steps=first_run.STEPS,
         opened=step if state.ready(step) else state.current.slug,
         form=form or Form(first_values(step, state, chosen)),
-        kinds=[one for slug, one in kinds.items() if slug != SIMULATOR],
+        kinds=[one for slug, one in offered.items() if slug != SIMULATOR],
         kind=chosen,
         request_id=secrets.token_hex(16),
         page_url=address_of,
@@ -91,8 +91,3 @@ def next_step(step: str = "", **values: str) -> Response:
     """To the guide again, at this step or the one that is next."""
     target = url_for("dashboard.start", step=step or None, **values)  # type: ignore[arg-type]
     return redirect(target, 303)  # type: ignore[return-value]
-
-
-def kinds_of_providers() -> dict[str, Provider]:
-    """By their slugs."""
-    return {kind.slug: kind for kind in ask(ListProvidersRequest(), ListProvidersResponse).providers}

@@ -8,12 +8,7 @@ from flute.v1.api_key_service_pb2 import CreateApiKeyRequest, CreateApiKeyRespon
 from flute.v1.email_pb2 import Address, Email, EmailContent
 from flute.v1.email_service_pb2 import SendEmailRequest
 from flute.v1.environment_service_pb2 import CreateEnvironmentRequest, Environment
-from flute.v1.provider_account_service_pb2 import (
-    CreateProviderAccountRequest,
-    ProviderAccount,
-    VerifyProviderAccountRequest,
-    VerifyProviderAccountResponse,
-)
+from flute.v1.provider_account_service_pb2 import CreateProviderAccountRequest, ProviderAccount
 from flute.v1.route_service_pb2 import CreateRouteRequest, Route
 
 from web.dashboard import curl, dashboard
@@ -21,13 +16,11 @@ from web.dashboard.ask import ask
 from web.dashboard.first_run import progress
 from web.dashboard.form import Form
 from web.dashboard.me import me
-from web.dashboard.pages.start import SIMULATOR, first_values, kinds_of_providers, next_step, step_page
+from web.dashboard.pages.provider_accounts import given, kinds, try_out
+from web.dashboard.pages.start import SIMULATOR, first_values, next_step, step_page
 from web.dashboard.places import base_url
 from web.dashboard.render import say
-from web.dashboard.words import sentence
 
-# Two calls to the provider, each with time to connect and to answer.
-_PATIENCE_S = 25.0
 _MAIL_NAMES = {"content.to": "to", "content.from": "from_local", "content.from.email": "from_local"}
 
 
@@ -37,30 +30,19 @@ _MAIL_NAMES = {"content.to": "to", "content.from": "from_local", "content.from.e
 @dashboard.post("/start/provider/<slug>")
 def start_provider(slug: str) -> ResponseReturnValue:
     """Connect it, and try its credentials at once."""
-    kind, form = kinds_of_providers().get(slug), Form.of()
+    kind, form = kinds().get(slug), Form.of()
     if kind is None:
         abort(404)
-    given = {field.name: form[field.name] for field in kind.fields if form[field.name]}
-    wanted = ProviderAccount(
-        provider=slug, name=form["name"] or kind.name.partition(" (")[0], credentials=given
-    )
+    name = form["name"] or kind.name.partition(" (")[0]
+    wanted = ProviderAccount(provider=slug, name=name, credentials=given(form, kind))
     made = form.send(CreateProviderAccountRequest(provider_account=wanted), ProviderAccount)
     if made is None:
         return step_page(progress(), "provider", form, kind=slug), form.status
     if slug == SIMULATOR:
         say("The simulator is connected. It takes every mail and delivers it to nobody.")
     else:
-        _verify(made)
+        try_out(made, f"{made.name} is connected")
     return next_step()
-
-
-def _verify(account: ProviderAccount) -> None:
-    told = ask(VerifyProviderAccountRequest(id=account.id), VerifyProviderAccountResponse, _PATIENCE_S)
-    if told.ok:
-        say(f"{account.name} is connected. {sentence(told.text)}")
-    else:
-        why = f"{sentence(told.text)} {told.advice}".strip()
-        say(f"{account.name} is connected, but it cannot send yet. {why}", "bad")
 
 
 # ----- an environment

@@ -6,12 +6,13 @@ import uuid
 from typing import Any
 
 from flask.typing import ResponseReturnValue
-from flute.v1.email_pb2 import DeliveryState, Email
+from flute.v1.email_pb2 import Email
 from flute.v1.email_service_pb2 import GetEmailRequest
 
 from web.dashboard import dashboard, first_run
 from web.dashboard.ask import ask
 from web.dashboard.first_run import progress
+from web.dashboard.pages.environment_try import state_name
 from web.dashboard.places import address_of
 from web.dashboard.render import part
 from web.dashboard.words import sentence
@@ -34,19 +35,14 @@ def mail_of(id_: str) -> Email:
 
 def story_of(mail: Email | None) -> dict[str, Any]:
     """What the last step shows of a mail."""
-    states = {_word(recipient.state) for recipient in mail.recipients} if mail else set()
+    states = {state_name(recipient.state) for recipient in mail.recipients} if mail else set()
     return {
         "mail": mail,
-        "word": _word(mail.state) if mail else "",
+        "word": state_name(mail.state) if mail else "",
         "at_rest": bool(mail) and states <= _AT_REST,
         "took": _took(mail) if mail else None,
         "sentence": sentence,
     }
-
-
-def _word(state: DeliveryState.ValueType) -> str:
-    """A state as people say it."""
-    return DeliveryState.Name(state).removeprefix("DELIVERY_STATE_").lower()
 
 
 def _took(mail: Email) -> float | None:
