@@ -76,9 +76,11 @@ class Up:
     def part(self, words: str) -> int:
         """The supervisor's child with these words in its command line; 0 if there is none."""
         for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if words in line:
-                return int(pid)
+            # A child may end, and be collected, between the two readings.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if words in line:
+                    return int(pid)
         return 0
 
 
