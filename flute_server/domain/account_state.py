@@ -36,13 +36,16 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """slowed_down: it asked for a pause. took_mail: since the last check, or ever if there was none."""
+    """slowed_down: it asked for a pause.
+
+    mail_decides: some was taken since the last check, or given to it at all where there was none.
+    """
 
     paused: bool = False
     breaker: BreakerState = BreakerState.CLOSED
     slowed_down: bool = False
     check: Check = Check.NONE
-    took_mail: bool = False
+    mail_decides: bool = False
 
 
 # The first that holds counts.
@@ -50,10 +53,10 @@ _RULES: tuple[tuple[AccountState, Callable[[Evidence], bool]], ...] = (
     (AccountState.PAUSED, lambda known: known.paused),
     (AccountState.FAILING, lambda known: known.breaker is BreakerState.OPEN),
     (AccountState.RECOVERING, lambda known: known.breaker is BreakerState.HALF_OPEN),
-    (AccountState.CREDENTIALS_REFUSED, lambda known: known.check is Check.REFUSED and not known.took_mail),
-    (AccountState.CHECK_FAILED, lambda known: known.check is Check.FAILED and not known.took_mail),
+    (AccountState.CREDENTIALS_REFUSED, lambda known: known.check is Check.REFUSED and not known.mail_decides),
+    (AccountState.CHECK_FAILED, lambda known: known.check is Check.FAILED and not known.mail_decides),
     (AccountState.SLOWED_DOWN, lambda known: known.slowed_down),
-    (AccountState.NOT_TRIED, lambda known: known.check is Check.NONE and not known.took_mail),
+    (AccountState.NOT_TRIED, lambda known: known.check is Check.NONE and not known.mail_decides),
 )
 
 

@@ -44,18 +44,18 @@ def read(accounts: Collection[ProviderAccount]) -> dict[uuid.UUID, Standing]:
     rows = {row.id: row for row in accounts}
     breakers = health.of(rows)
     # A good check says enough.
-    took_mail = _took_mail([id_ for id_, row in rows.items() if not row.check_ok])
-    return {id_: _standing(row, breakers.get(id_, []), id_ in took_mail) for id_, row in rows.items()}
+    decided = _decided_by_mail([id_ for id_, row in rows.items() if not row.check_ok])
+    return {id_: _standing(row, breakers.get(id_, []), id_ in decided) for id_, row in rows.items()}
 
 
-def _standing(row: ProviderAccount, breakers: Sequence[Breaker], took_mail: bool) -> Standing:
+def _standing(row: ProviderAccount, breakers: Sequence[Breaker], mail_decides: bool) -> Standing:
     whole = next((breaker for breaker in breakers if breaker.domain == WHOLE), None)
     known = Evidence(
         paused=row.pause_time is not None,
         breaker=BreakerState(whole.state) if whole else BreakerState.CLOSED,
         slowed_down=whole is not None and whole.retry_at is not None,
         check=check_of(row),
-        took_mail=took_mail,
+        mail_decides=mail_decides,
     )
     return Standing(state_of(known), breakers)
 
@@ -69,17 +69,17 @@ def check_of(row: ProviderAccount) -> Check:
     return Check.REFUSED if row.check_refused else Check.FAILED
 
 
-def _took_mail(ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """Those that accepted mail since their last check, or ever where there was none."""
+def _decided_by_mail(ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those that took mail since their last check, or were given some where there was none."""
     if not ids:
         return set()
     played = [slug for slug, kind in PROVIDERS.items() if kind.simulated]
     values: Mapping[str, object] = {"ids": list(ids), "played": played, "most": LOOKED_AT}
-    return set(db.session.scalars(_TOOK_MAIL, values))
+    return set(db.session.scalars(_DECIDED, values))
 
 
 # Mail of test keys is played and says nothing, unless all mail of the account is.
-_TOOK_MAIL = text(
+_DECIDED = text(
     f"""
     SELECT p.id
     FROM provider_account p
@@ -89,7 +89,10 @@ _TOOK_MAIL = text(
             WHERE a.provider_account_id = p.id AND a.start_time > coalesce(p.check_time, '-infinity')
               AND (NOT a.simulated OR p.provider = ANY(:played))
             ORDER BY a.start_time DESC LIMIT :most
-        ) latest JOIN ledger l ON l.attempt_id = latest.id AND l.outcome = '{Outcome.ACCEPTED}'
+        ) latest
+        WHERE p.check_time IS NULL OR EXISTS (
+            SELECT FROM ledger l WHERE l.attempt_id = latest.id AND l.outcome = '{Outcome.ACCEPTED}'
+        )
     )
     """  # noqa: S608  constants only
 )

@@ -71,10 +71,15 @@ def _why(account: ProviderAccount) -> str:
     if account.state == PROVIDER_ACCOUNT_STATE_PAUSED:
         return "Somebody has paused it: it gets no mail in any environment."
     if account.state == PROVIDER_ACCOUNT_STATE_NOT_TRIED:
-        return "Nobody has tested its credentials, and it has taken no mail yet."
-    if account.state in _DOUBTED:
+        return "Nobody has tested its credentials, and no mail has met it yet."
+    if doubted(account):
         return sentence(account.last_check.text)
     return _breaker(account).text
+
+
+def doubted(account: ProviderAccount) -> bool:
+    """Whether the last check speaks against it, and no mail has decided since."""
+    return account.state in _DOUBTED
 
 
 def domain_health(domain: DomainHealth) -> Mark:

@@ -14,19 +14,19 @@ OPEN, HALF_OPEN = BreakerState.OPEN, BreakerState.HALF_OPEN
     ("known", "state"),
     [
         (Evidence(), AccountState.NOT_TRIED),
-        (Evidence(took_mail=True), AccountState.HEALTHY),
+        (Evidence(mail_decides=True), AccountState.HEALTHY),
         (Evidence(check=Check.OK), AccountState.HEALTHY),
-        (Evidence(check=Check.OK, took_mail=True), AccountState.HEALTHY),
+        (Evidence(check=Check.OK, mail_decides=True), AccountState.HEALTHY),
         (Evidence(check=Check.REFUSED), AccountState.CREDENTIALS_REFUSED),
         (Evidence(check=Check.FAILED), AccountState.CHECK_FAILED),
         # Mail that was taken afterwards proves more than the check.
-        (Evidence(check=Check.REFUSED, took_mail=True), AccountState.HEALTHY),
-        (Evidence(check=Check.FAILED, took_mail=True), AccountState.HEALTHY),
+        (Evidence(check=Check.REFUSED, mail_decides=True), AccountState.HEALTHY),
+        (Evidence(check=Check.FAILED, mail_decides=True), AccountState.HEALTHY),
         # What mail met counts more than the check.
-        (Evidence(breaker=OPEN, check=Check.OK, took_mail=True), AccountState.FAILING),
+        (Evidence(breaker=OPEN, check=Check.OK, mail_decides=True), AccountState.FAILING),
         (Evidence(breaker=OPEN, check=Check.REFUSED), AccountState.FAILING),
         (Evidence(breaker=HALF_OPEN, check=Check.REFUSED), AccountState.RECOVERING),
-        (Evidence(slowed_down=True, took_mail=True), AccountState.SLOWED_DOWN),
+        (Evidence(slowed_down=True, mail_decides=True), AccountState.SLOWED_DOWN),
         (Evidence(slowed_down=True), AccountState.SLOWED_DOWN),
         (Evidence(slowed_down=True, check=Check.REFUSED), AccountState.CREDENTIALS_REFUSED),
         # A person's word stands above all.

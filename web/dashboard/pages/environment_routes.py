@@ -26,7 +26,7 @@ from flute.v1.route_service_pb2 import (
 )
 from google.protobuf.empty_pb2 import Empty
 
-from web.dashboard import dashboard, ordering
+from web.dashboard import dashboard, ordering, provider_state
 from web.dashboard.act import act
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
@@ -45,6 +45,11 @@ class Line:
     account: ProviderAccount
     share: float
     form: Form
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the last check of its credentials speaks against it."""
+        return provider_state.doubted(self.account)
 
 
 @dashboard.get("/environments/<id_>")

@@ -61,7 +61,7 @@ class _ProviderAccountStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_
     PROVIDER_ACCOUNT_STATE_HEALTHY: _ProviderAccountState.ValueType  # 1
     """Nothing speaks against it; receiving domains at which it fails are in domains."""
     PROVIDER_ACCOUNT_STATE_NOT_TRIED: _ProviderAccountState.ValueType  # 2
-    """Neither have its credentials been checked since they were given, nor has it taken mail."""
+    """Its credentials have not been checked since they were given, and no mail has met it."""
     PROVIDER_ACCOUNT_STATE_CREDENTIALS_REFUSED: _ProviderAccountState.ValueType  # 3
     """The provider did not take the credentials in the last check, and no mail since. Mail is still tried."""
     PROVIDER_ACCOUNT_STATE_CHECK_FAILED: _ProviderAccountState.ValueType  # 4
@@ -85,7 +85,7 @@ PROVIDER_ACCOUNT_STATE_UNSPECIFIED: ProviderAccountState.ValueType  # 0
 PROVIDER_ACCOUNT_STATE_HEALTHY: ProviderAccountState.ValueType  # 1
 """Nothing speaks against it; receiving domains at which it fails are in domains."""
 PROVIDER_ACCOUNT_STATE_NOT_TRIED: ProviderAccountState.ValueType  # 2
-"""Neither have its credentials been checked since they were given, nor has it taken mail."""
+"""Its credentials have not been checked since they were given, and no mail has met it."""
 PROVIDER_ACCOUNT_STATE_CREDENTIALS_REFUSED: ProviderAccountState.ValueType  # 3
 """The provider did not take the credentials in the last check, and no mail since. Mail is still tried."""
 PROVIDER_ACCOUNT_STATE_CHECK_FAILED: ProviderAccountState.ValueType  # 4
