@@ -55,6 +55,11 @@ def pill(state: int) -> tuple[str, str]:
     return _PILLS.get(state, ("Unknown", "neutral"))
 
 
+def is_ill(state: int) -> bool:
+    """Whether somebody should look at it."""
+    return pill(state)[1] in {"bad", "warn"}
+
+
 def health(account: ProviderAccount) -> Mark:
     """Whether it gets mail now, and what speaks against it."""
     label, tone = pill(account.state)
@@ -71,7 +76,7 @@ def _why(account: ProviderAccount) -> str:
     if account.state == PROVIDER_ACCOUNT_STATE_PAUSED:
         return "Somebody has paused it: it gets no mail in any environment."
     if account.state == PROVIDER_ACCOUNT_STATE_NOT_TRIED:
-        return "Nobody has tested its credentials, and no mail has met it yet."
+        return "Nobody has tested its credentials yet, and no mail was given to it."
     if doubted(account):
         return sentence(account.last_check.text)
     return _breaker(account).text

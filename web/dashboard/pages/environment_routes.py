@@ -47,9 +47,9 @@ class Line:
     form: Form
 
     @property
-    def doubted(self) -> bool:
-        """Whether the last check of its credentials speaks against it."""
-        return provider_state.doubted(self.account)
+    def doubt(self) -> str:
+        """What the last check of its credentials speaks against; empty if nothing."""
+        return provider_state.health(self.account).text if provider_state.doubted(self.account) else ""
 
 
 @dashboard.get("/environments/<id_>")
