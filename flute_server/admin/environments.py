@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,23 +109,29 @@ class Remarks:
     differences: list[str]
 
 
-def remarks(environment: Environment) -> Remarks:
-    """What is to be said of the routes in use."""
+def remarks(environment_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Remarks]:
+    """By environment, what is to be said of the routes in use; one query for any number of them."""
     query = (
-        select(Route, ProviderAccount)
+        select(Route.environment_id, ProviderAccount)
         .join(ProviderAccount, ProviderAccount.id == Route.provider_account_id)
-        .where(Route.environment_id == environment.id)
+        .where(Route.environment_id.in_(environment_ids))
+        .where(~Route.disabled, ProviderAccount.pause_time.is_(None))
         .order_by(Route.position)
     )
-    found_rows = db.session.execute(query)
-    rows = [(route, account) for route, account in found_rows if not (route.disabled or account.pause_time)]
+    in_use: dict[uuid.UUID, list[ProviderAccount]] = {id_: [] for id_ in environment_ids}
+    for id_, account in db.session.execute(query):
+        in_use[id_].append(account)
+    return {id_: _remarks(accounts) for id_, accounts in in_use.items()}
+
+
+def _remarks(accounts: list[ProviderAccount]) -> Remarks:
     found = []
-    if not rows:
+    if not accounts:
         found.append("there is no route in use: mail is refused or waits until there is one")
-    if len(rows) == 1:
+    if len(accounts) == 1:
         found.append("there is one route: nothing can take over when it fails")
-    found += _simulators([account for _, account in rows])
-    return Remarks(found, _unequal([(account.name, PROVIDERS[account.provider]) for _, account in rows]))
+    found += _simulators(accounts)
+    return Remarks(found, _unequal([(account.name, PROVIDERS[account.provider]) for account in accounts]))
 
 
 def _simulators(accounts: list[ProviderAccount]) -> list[str]:

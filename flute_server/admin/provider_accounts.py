@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
+from sqlalchemy import update as change
 
 from flute_server.admin.audit import Action, Author, note
 from flute_server.admin.find import find, required_name
@@ -16,6 +17,7 @@ from flute_server.config import Config
 from flute_server.errors import AlreadyExists, FailedPrecondition, Violation, invalid
 from flute_server.models import Account, Attempt, Environment, ProviderAccount, Route, db
 from flute_server.providers.base import CredentialCheck, CredentialError, Network, Provider
+from flute_server.providers.redaction import clip
 from flute_server.providers.registry import PROVIDERS, connect
 from flute_server.vault import vault
 
@@ -44,25 +46,42 @@ def create(
 
 
 def update(
-    config: Config, id_: str, name: str, credentials: Mapping[str, str], author: Author
+    config: Config, id_: str, name: str | None, credentials: Mapping[str, str], author: Author
 ) -> ProviderAccount:
-    """Replace what is given; an empty credential keeps the stored one."""
+    """Replace what is given: name None keeps the name, an empty credential is removed.
+
+    Raises InvalidArgument naming the field, also for a required credential that would be removed.
+    """
     row = find(ProviderAccount, id_)
     changed = []
-    if name.strip() and name.strip() != row.name:
+    if name is not None and name.strip() != row.name:
+        new_name = _free_name(row.account_id, required_name("provider_account.name", name))
         changed.append(f"was named {row.name}")
-        row.name = _free_name(row.account_id, required_name("provider_account.name", name))
-    given = {key: value for key, value in credentials.items() if value.strip()}
-    if given:
-        secrets = vault(config.secret_keys)
-        merged = {**secrets.open(row.credentials), **given}
-        row.credentials = secrets.seal(_validated(PROVIDERS[row.provider], merged))
-        row.revision += 1
-        changed.append(f"credentials: {', '.join(sorted(given))}")
+        row.name = new_name
+    changed += _set_credentials(config, row, credentials)
     if changed:
         _note(row, "provider_account.update", author, "; ".join(changed))
     db.session.commit()
     return row
+
+
+def _set_credentials(config: Config, row: ProviderAccount, given: Mapping[str, str]) -> list[str]:
+    """What changed, in words. Mail and the check of before say nothing of other credentials to send with."""
+    secrets, kind = vault(config.secret_keys), PROVIDERS[row.provider]
+    before = secrets.open(row.credentials)
+    after = _validated(kind, {**before, **given})
+    names = sorted(name for name in given if after[name] != before.get(name, ""))
+    if not names:
+        return []
+    row.credentials = secrets.seal(after)
+    row.revision += 1
+    if not all(field.webhook for field in kind.fields if field.name in names):
+        row.check_time, row.check_ok, row.check_refused = None, False, False
+        row.check_text = row.check_advice = ""
+    removed = [name for name in names if not after[name]]
+    replaced = [name for name in names if after[name]]
+    words = (("credentials", replaced), ("removed credentials", removed))
+    return [f"{what}: {', '.join(named)}" for what, named in words if named]
 
 
 def reset(id_: str, author: Author) -> ProviderAccount:
@@ -106,20 +125,36 @@ def delete(id_: str, author: Author) -> None:
 
 
 def verify(config: Config, id_: str) -> CredentialCheck:
-    """Try the credentials with a call that sends nothing."""
+    """Try the credentials with a call that sends nothing, and keep what came of it. The caller commits."""
     row = find(ProviderAccount, id_)
     credentials = vault(config.secret_keys).open(row.credentials)
     network = Network(
         config.connect_timeout_s, min(config.read_timeout_s, 10.0), config.allow_private_addresses
     )
     # The call may take seconds; no database connection is held meanwhile.
-    slug = row.provider
+    key, slug, revision = row.id, row.provider, row.revision
     db.session.rollback()
     provider = connect(slug, credentials, network)
     try:
-        return provider.check()
+        check = provider.check()
     finally:
         provider.close()
+    _keep(key, revision, check)
+    return check
+
+
+def _keep(id_: uuid.UUID, revision: int, check: CredentialCheck) -> None:
+    """Unless the credentials were changed meanwhile, or it is gone: the check says nothing of others."""
+    mine = change(ProviderAccount).where(ProviderAccount.id == id_, ProviderAccount.revision == revision)
+    db.session.execute(
+        mine.values(
+            check_time=func.now(),
+            check_ok=check.ok,
+            check_refused=check.refused,
+            check_text=clip(check.text),
+            check_advice=clip(check.advice),
+        )
+    )
 
 
 def list_page(account_id: str, size: int, token: str) -> tuple[list[ProviderAccount], str]:

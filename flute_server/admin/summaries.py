@@ -9,19 +9,15 @@ from datetime import UTC, datetime
 
 from sqlalchemy import and_, func, or_, select
 
-from flute_server.domain.breaker import BreakerState
-from flute_server.models import ApiKey, Breaker, ProviderAccount, Route, db
+from flute_server.models import ApiKey, ProviderAccount, Route, db
 
 
 @dataclass(frozen=True, slots=True)
 class RouteSummary:
-    """A route, and whether it gets mail now."""
+    """A route and its provider account."""
 
-    provider_account: str
-    provider: str
+    account: ProviderAccount
     disabled: bool
-    breaker_state: str
-    paused: bool
 
 
 @dataclass(slots=True)
@@ -43,27 +39,14 @@ def of(environment_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Summary]:
 
 
 def _routes(environment_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, RouteSummary]]:
-    whole = and_(Breaker.provider_account_id == ProviderAccount.id, Breaker.domain == "")
     query = (
-        select(Route, ProviderAccount, Breaker.state)
+        select(Route, ProviderAccount)
         .join(ProviderAccount, ProviderAccount.id == Route.provider_account_id)
-        .outerjoin(Breaker, whole)
         .where(Route.environment_id.in_(environment_ids))
         .order_by(Route.position, Route.id)
     )
-    return [
-        (
-            route.environment_id,
-            RouteSummary(
-                account.name,
-                account.provider,
-                route.disabled,
-                state or BreakerState.CLOSED,
-                account.pause_time is not None,
-            ),
-        )
-        for route, account, state in db.session.execute(query)
-    ]
+    found = db.session.execute(query)
+    return [(route.environment_id, RouteSummary(account, route.disabled)) for route, account in found]
 
 
 def _keys(environment_ids: Sequence[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:

@@ -16,7 +16,7 @@ Health = pb.ProviderAccount | pb.DomainHealth
 
 def in_a_line(row: pb.ProviderAccount) -> str:
     """For the list of provider accounts."""
-    words = f"paused since {when(row.pause_time)} UTC" if row.paused else state(row)
+    words = f"paused since {when(row.pause_time)} UTC" if row.paused else _doubt(row) or state(row)
     count = len(row.domains)
     return f"{words}; failing at {count} receiving domain{'s' * (count != 1)}" if count else words
 
@@ -27,6 +27,17 @@ def state(row: Health) -> str:
         return f"slowed down: {row.breaker_reason}; {next_try(row)}" if _is_paused(row) else "ok"
     words = f"passed over: {row.breaker_reason or 'it failed'}"
     return f"{words}; {next_try(row)}"
+
+
+def _doubt(row: pb.ProviderAccount) -> str:
+    """What the last check, or the want of one, speaks against; empty if nothing."""
+    if row.state == pb.PROVIDER_ACCOUNT_STATE_NOT_TRIED:
+        return "not tried yet"
+    words = {
+        pb.PROVIDER_ACCOUNT_STATE_CREDENTIALS_REFUSED: "credentials refused",
+        pb.PROVIDER_ACCOUNT_STATE_CHECK_FAILED: "check failed",
+    }.get(row.state)
+    return f"{words}: {row.last_check.text}" if words else ""
 
 
 def next_try(row: Health) -> str:
@@ -48,7 +59,9 @@ def _is_paused(row: Health) -> bool:
 def show(row: pb.ProviderAccount) -> None:
     """Everything there is to know about it."""
     click.echo(f"{printable(row.name)} ({row.provider}): {row.id}")
-    click.echo(f"health: {printable(state(row))}")
+    click.echo(f"health: {printable(_doubt(row) or state(row))}")
+    for line in _check(row):
+        click.echo(line)
     if row.paused:
         since = f"paused since {when(row.pause_time)} UTC"
         click.echo(f"{since}; to give it mail: flute provider-account resume {row.id}")
@@ -60,6 +73,18 @@ def show(row: pb.ProviderAccount) -> None:
         print_table(("  DOMAIN", "WHY", "NEXT"), table, "")
     for line in _settings(row):
         click.echo(line)
+
+
+def _check(row: pb.ProviderAccount) -> Iterator[str]:
+    """How the last check of the credentials ended."""
+    told = row.last_check
+    if not row.HasField("last_check"):
+        yield f"credentials: not checked yet; to check them: flute provider-account verify {row.id}"
+        return
+    outcome = "taken" if told.ok else "refused" if told.refused else "check failed"
+    yield f"credentials: {outcome} at {when(told.time)} UTC: {printable(told.text)}"
+    if told.advice:
+        yield f"  {printable(told.advice)}"
 
 
 def _settings(row: pb.ProviderAccount) -> Iterator[str]:

@@ -173,14 +173,22 @@ def resume(client: Client, provider_account: str, account: str | None, as_json: 
 @provider_account.command()
 @_which
 @_account
+@as_json
 @remote
-def verify(client: Client, provider_account: str, account: str | None) -> None:
-    """Try the credentials with a call that sends nothing. Exit code 1 when they are not taken."""
+def verify(client: Client, provider_account: str, account: str | None, as_json: bool) -> None:
+    """Try the credentials with a call that sends nothing, and keep what came of it.
+
+    Exit code 1 when they are not taken.
+    """
     request = pb.VerifyProviderAccountRequest(id=provider_account_id(client, account, provider_account))
     answer = client.call(client.provider_accounts.VerifyProviderAccount, request, timeout=30)
-    click.echo(f"{'ok' if answer.ok else 'not ok'}: {printable(answer.text)}")
+    if as_json:
+        print_json(plain(answer))
+    else:
+        click.echo(f"{'ok' if answer.ok else 'not ok'}: {printable(answer.text)}")
+        if answer.advice:
+            click.echo(answer.advice)
     if not answer.ok:
-        click.echo(answer.advice)
         sys.exit(1)
 
 
@@ -189,6 +197,9 @@ def verify(client: Client, provider_account: str, account: str | None) -> None:
 @_account
 @click.option("--name", help="A new name.")
 @_credential
+@click.option(
+    "--remove-credential", "removed", multiple=True, metavar="NAME", help="Repeatable; of optional ones."
+)
 @as_json
 @remote
 def update(
@@ -198,18 +209,21 @@ def update(
     account: str | None,
     name: str | None,
     credentials: Sequence[str],
+    removed: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Replace what is given; mail is tried through it again at once."""
+    """Replace or remove what is given; mail is tried through it again at once."""
     id_ = provider_account_id(client, account, provider_account)
     now = client.call(client.provider_accounts.GetProviderAccount, pb.GetProviderAccountRequest(id=id_))
     kind = next(kind for kind in _kinds(client) if kind.slug == now.provider)
-    change = pb.ProviderAccount(id=id_, name=name or "", credentials=_given(kind, credentials))
-    made = client.call(
-        client.provider_accounts.UpdateProviderAccount,
-        pb.UpdateProviderAccountRequest(provider_account=change),
-    )
-    print_json(plain(made)) if as_json else click.echo(f"updated provider account {made.name}: {made.id}")
+    request = _change(id_, name, _given(kind, credentials), removed)
+    made = client.call(client.provider_accounts.UpdateProviderAccount, request)
+    if as_json:
+        print_json(plain(made))
+        return
+    click.echo(f"updated provider account {made.name}: {made.id}")
+    if not made.HasField("last_check"):
+        click.echo(f"try the credentials with: flute provider-account verify {made.id}")
 
 
 @provider_account.command()
@@ -222,6 +236,20 @@ def delete(client: Client, provider_account: str, account: str | None) -> None:
     id_ = provider_account_id(client, account, provider_account)
     client.call(client.provider_accounts.DeleteProviderAccount, pb.DeleteProviderAccountRequest(id=id_))
     click.echo(f"removed provider account {id_}")
+
+
+def _change(
+    id_: str, name: str | None, given: dict[str, str], removed: Sequence[str]
+) -> pb.UpdateProviderAccountRequest:
+    """An empty credential keeps what is there: a variable that is not set must remove nothing."""
+    kept = {key: value for key, value in given.items() if value.strip() and key not in removed}
+    change = pb.ProviderAccount(id=id_, name=name or "", credentials=kept)
+    request = pb.UpdateProviderAccountRequest(provider_account=change)
+    request.update_mask.paths.extend(["name"] if name else [])
+    request.update_mask.paths.extend(f"credentials.{key}" for key in (*kept, *removed))
+    if not request.update_mask.paths:
+        raise click.ClickException("Nothing to change: give --name, --credential or --remove-credential.")
+    return request
 
 
 def _kinds(client: Client) -> list[pb.Provider]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flute_server.domain.breaker import BreakerState
@@ -16,7 +16,8 @@ class ProviderAccount(Base):
 
     pause_time: since when a person lets it have no mail, null while it gets some. last_event_time: when
     proven events last came, rejected_time and rejected_reason: when others were last refused, and why; each
-    to the minute, so that a flood of calls writes once a minute.
+    to the minute, so that a flood of calls writes once a minute. check_*: the last check of the credentials,
+    none since they changed; check_refused: the provider was asked, and does not take them.
     """
 
     __tablename__ = "provider_account"
@@ -32,6 +33,11 @@ class ProviderAccount(Base):
     last_event_time: Mapped[Time | None]
     rejected_time: Mapped[Time | None]
     rejected_reason: Mapped[Str] = mapped_column(default="", server_default="")
+    check_time: Mapped[Time | None]
+    check_ok: Mapped[bool] = mapped_column(default=False, server_default=false())
+    check_refused: Mapped[bool] = mapped_column(default=False, server_default=false())
+    check_text: Mapped[Str] = mapped_column(default="", server_default="")
+    check_advice: Mapped[Str] = mapped_column(default="", server_default="")
 
     __table_args__ = (
         UniqueConstraint("account_id", "name"),

@@ -72,11 +72,16 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class CredentialCheck:
-    """The answer of a harmless call with these credentials: usable or not, why, and what to do about it."""
+    """The answer of a harmless call with these credentials: usable or not, why, and what to do about it.
+
+    refused: it is the credentials that the provider does not take. Otherwise it could not be asked, or takes
+    no mail for another reason.
+    """
 
     ok: bool
     text: str
     advice: str = ""
+    refused: bool = False
 
 
 class CredentialError(ValueError):

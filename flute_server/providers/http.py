@@ -195,7 +195,8 @@ class HttpProvider(Provider):
         ):
             return CredentialCheck(ok=True, text=f"{self.name} accepts these credentials")
         text = f"{self.name} answers {answer.status}: {reply.text}"
-        return CredentialCheck(ok=False, text=text, advice=advice(reply.kind, text))
+        refused = reply.kind is ErrorKind.AUTH
+        return CredentialCheck(ok=False, text=text, advice=advice(reply.kind, text), refused=refused)
 
     def ask(self, path: str, query: Mapping[str, str]) -> HttpAnswer | Reply:
         """A GET; a Reply when there is no answer to read."""

@@ -194,7 +194,8 @@ class Smtp(Provider):
         except (Refused, Broken) as error:
             kind = ErrorKind.AUTH if isinstance(error, Refused) else ErrorKind.UNREACHABLE
             text = clip(self._redact(str(error)))
-            return CredentialCheck(ok=False, text=text, advice=advice(kind, text))
+            refused = isinstance(error, Refused) and self._is_about_login(error.reply)
+            return CredentialCheck(ok=False, text=text, advice=advice(kind, text), refused=refused)
         session.close()
         return CredentialCheck(ok=True, text=f"{self._server.host} accepts these credentials")
 
@@ -275,6 +276,9 @@ class Smtp(Provider):
 
     def _fault(self, said: SmtpReply) -> Fault:
         return Fault(said.code, code=said.enhanced, text=self._redact(said.text), field=said.stage)
+
+    def _is_about_login(self, said: SmtpReply) -> bool:
+        return rule_for(FAILURES, self._fault(said)).kind is ErrorKind.AUTH
 
     def _broken(self, error: Broken) -> Reply:
         """providers.md 5.3: before the final dot left, nothing was handed over."""

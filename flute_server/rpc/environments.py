@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import grpc
 from flute.v1 import environment_service_pb2 as pb
 from flute.v1.environment_service_pb2_grpc import EnvironmentServiceServicer
-from flute.v1.provider_account_service_pb2 import BreakerState
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
 
 from flute_server.admin import environments, summaries
+from flute_server.admin.environments import Remarks
 from flute_server.admin.find import find
-from flute_server.admin.summaries import Summary
+from flute_server.admin.summaries import RouteSummary, Summary
+from flute_server.domain.breaker import BreakerState
 from flute_server.models import AmbiguityPolicy, DelayPolicy, Environment
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.principal import author, current, require_account, require_sender
+from flute_server.rpc.provider_health import breaker_state, state
 from flute_server.rpc.rate_limits import rate_limit, to_limit
+from flute_server.sending import account_states
+from flute_server.sending.account_states import Standing
 
 _POLICIES = {
     pb.AMBIGUITY_POLICY_UNSPECIFIED: AmbiguityPolicy.RESEND,
@@ -61,10 +66,12 @@ class EnvironmentServicer(EnvironmentServiceServicer):
             require_account(request.account_id), request.page_size, request.page_token
         )
         found = summaries.of([row.id for row in rows])
+        standings = account_states.read({route.account for one in found.values() for route in one.routes})
+        remarks = environments.remarks([row.id for row in rows])
         return pb.ListEnvironmentsResponse(
-            environments=map(_environment, rows),
+            environments=[_told(row, remarks[row.id]) for row in rows],
             next_page_token=token,
-            summaries=[_summary(row, found[row.id]) for row in rows],
+            summaries=[_summary(row, found[row.id], standings) for row in rows],
         )
 
     def UpdateEnvironment(
@@ -91,7 +98,10 @@ def _settings(given: pb.Environment, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _environment(row: Environment) -> pb.Environment:
-    remarks = environments.remarks(row)
+    return _told(row, environments.remarks([row.id])[row.id])
+
+
+def _told(row: Environment, remarks: Remarks) -> pb.Environment:
     return pb.Environment(
         id=str(row.id),
         account_id=str(row.account_id),
@@ -114,18 +124,19 @@ def _environment(row: Environment) -> pb.Environment:
     )
 
 
-def _summary(row: Environment, found: Summary) -> pb.EnvironmentSummary:
-    return pb.EnvironmentSummary(
-        environment_id=str(row.id),
-        routes=[
-            pb.RouteSummary(
-                provider_account=route.provider_account,
-                provider=route.provider,
-                disabled=route.disabled,
-                breaker_state=BreakerState.Value(f"BREAKER_STATE_{route.breaker_state.upper()}"),
-                paused=route.paused,
-            )
-            for route in found.routes
-        ],
-        key_count=found.keys,
+def _summary(
+    row: Environment, found: Summary, standings: Mapping[uuid.UUID, Standing]
+) -> pb.EnvironmentSummary:
+    routes = (_route(route, standings[route.account.id]) for route in found.routes)
+    return pb.EnvironmentSummary(environment_id=str(row.id), routes=routes, key_count=found.keys)
+
+
+def _route(route: RouteSummary, standing: Standing) -> pb.RouteSummary:
+    return pb.RouteSummary(
+        provider_account=route.account.name,
+        provider=route.account.provider,
+        disabled=route.disabled,
+        breaker_state=breaker_state(standing.whole.state if standing.whole else BreakerState.CLOSED),
+        paused=route.account.pause_time is not None,
+        provider_account_state=state(standing.state),
     )

@@ -13,16 +13,21 @@ from flute_server.admin import provider_accounts
 from flute_server.admin.find import find
 from flute_server.admin.provider_accounts import Use
 from flute_server.config import Config
+from flute_server.errors import Violation, invalid
 from flute_server.models import ProviderAccount, db
 from flute_server.providers.base import Field, Provider
 from flute_server.providers.portrait import portrait
 from flute_server.providers.registry import PROVIDERS
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.principal import author, require_account
-from flute_server.rpc.provider_health import told
+from flute_server.rpc.provider_health import breaker_state, state, told
 from flute_server.rpc.statistics import period
 from flute_server.rpc.waiting import waiting
-from flute_server.sending import account_health, health
+from flute_server.sending import account_health, account_states, health
+from flute_server.sending.account_states import Standing
+
+# What begins the path of a credential in an update_mask (AIP-161: the key of a map).
+_CREDENTIAL = "credentials."
 
 
 class ProviderAccountServicer(ProviderAccountServiceServicer):
@@ -66,8 +71,9 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
     def UpdateProviderAccount(
         self, request: pb.UpdateProviderAccountRequest, context: grpc.ServicerContext
     ) -> pb.ProviderAccount:
-        given = request.provider_account
-        row = provider_accounts.update(self._config, given.id, given.name, given.credentials, author())
+        name, credentials = _wanted(request)
+        id_ = request.provider_account.id
+        row = provider_accounts.update(self._config, id_, name, credentials, author())
         health.reset(row.id)
         db.session.commit()
         return self._shown(row)
@@ -85,7 +91,7 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
             check = provider_accounts.verify(self._config, request.id)
         if check.ok:
             health.reset(find(ProviderAccount, request.id).id)
-            db.session.commit()
+        db.session.commit()
         return pb.VerifyProviderAccountResponse(ok=check.ok, text=check.text, advice=check.advice)
 
     def ResetProviderAccount(
@@ -120,9 +126,10 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
 
     def _all_shown(self, rows: list[ProviderAccount]) -> list[pb.ProviderAccount]:
         used = provider_accounts.environments(row.id for row in rows)
-        return [self._told(row, used.get(row.id, [])) for row in rows]
+        standings = account_states.read(rows)
+        return [self._told(row, used.get(row.id, []), standings[row.id]) for row in rows]
 
-    def _told(self, row: ProviderAccount, used: list[Use]) -> pb.ProviderAccount:
+    def _told(self, row: ProviderAccount, used: list[Use], standing: Standing) -> pb.ProviderAccount:
         credentials = provider_accounts.known_credentials(self._config, row)
         kind = PROVIDERS[row.provider]
         shown = pb.ProviderAccount(
@@ -140,17 +147,43 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
             paused=row.pause_time is not None,
             pause_time=timestamp(row.pause_time) if row.pause_time else None,
             last_event_time=timestamp(row.last_event_time) if row.last_event_time else None,
+            last_check=_check(row) if row.check_time else None,
+            state=state(standing.state),
         )
         if row.rejected_time:
             shown.last_rejected_event.time.FromDatetime(row.rejected_time)
             shown.last_rejected_event.reason = row.rejected_reason
-        for breaker in health.of(row.id):
-            state = pb.BreakerState.Value(f"BREAKER_STATE_{breaker.state.upper()}")
+        for breaker in standing.breakers:
             told = shown.domains.add(domain=breaker.domain) if breaker.domain else shown
-            told.breaker_state, told.breaker_reason = state, breaker.reason
+            told.breaker_state, told.breaker_reason = breaker_state(breaker.state), breaker.reason
             if breaker.retry_at:
                 told.retry_time.FromDatetime(breaker.retry_at)
         return shown
+
+
+def _wanted(request: pb.UpdateProviderAccountRequest) -> tuple[str | None, dict[str, str]]:
+    """The new name, or None, and the credentials that change; an empty one is to be removed."""
+    given = request.provider_account
+    if not request.HasField("update_mask"):
+        kept = {name: value for name, value in given.credentials.items() if value.strip()}
+        return given.name if given.name.strip() else None, kept
+    paths = set(request.update_mask.paths)
+    names = {path.removeprefix(_CREDENTIAL) for path in paths if path.startswith(_CREDENTIAL)}
+    if not paths or paths - {"name"} - {_CREDENTIAL + name for name in names}:
+        text = "has to name what to change: name, or credentials.NAME for each credential"
+        raise invalid([Violation("update_mask", text)])
+    wanted = {name: given.credentials.get(name, "") for name in names}
+    return given.name if "name" in paths else None, wanted
+
+
+def _check(row: ProviderAccount) -> pb.CredentialsCheck:
+    return pb.CredentialsCheck(
+        time=timestamp(row.check_time),
+        ok=row.check_ok,
+        refused=row.check_refused,
+        text=row.check_text,
+        advice=row.check_advice,
+    )
 
 
 def _environment(use: Use) -> pb.ProviderAccountEnvironment:

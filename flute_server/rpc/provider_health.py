@@ -1,4 +1,4 @@
-"""How a provider account fared, as messages."""
+"""How a provider account fares and fared, as messages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 
 from flute.v1 import provider_account_service_pb2 as pb
 
+from flute_server.domain.account_state import AccountState
 from flute_server.domain.outcome import Outcome
 from flute_server.domain.state import EventType
 from flute_server.models import Measure
@@ -24,6 +25,16 @@ _FIGURES = {
     "deferred": EventType.DEFERRED,
     "rescued": RESCUED,
 }
+
+
+def state(state: AccountState) -> pb.ProviderAccountState.ValueType:
+    """What it is, in the contract's word."""
+    return pb.ProviderAccountState.Value(f"PROVIDER_ACCOUNT_STATE_{state.upper()}")
+
+
+def breaker_state(state: str) -> pb.BreakerState.ValueType:
+    """The same of a breaker."""
+    return pb.BreakerState.Value(f"BREAKER_STATE_{state.upper()}")
 
 
 def told(found: AccountHealth) -> pb.ProviderAccountHealth:

@@ -25,6 +25,7 @@ from flute_server.models import (
     db,
 )
 from flute_server.providers.registry import PROVIDERS
+from flute_server.sending import account_states
 from flute_server.sending.arrivals import EXACT_TO
 from flute_server.sending.routing import WHOLE
 from flute_server.sending.statistics import DAY, HOUR
@@ -48,6 +49,7 @@ class Kind(StrEnum):
     WEBHOOK_ENDPOINT = "webhook_endpoint"
     EXPIRING_KEY = "expiring_key"
     WAITING_MAIL = "waiting_mail"
+    FAILED_CHECK = "failed_check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def read(account_id: uuid.UUID, now: datetime) -> list[Attention]:
         *_waiting(account_id, now),
         *_few_routes(account_id),
         *_failing(account_id),
+        *_failed_checks(account_id),
         *_paused(account_id),
         *_silent(account_id, now),
         *_alerts(account_id),
@@ -123,6 +126,21 @@ def _failing(account_id: uuid.UUID) -> Iterator[Attention]:
             named = ", ".join(item[0] for item in found[:MOST_DOMAINS])
             more = f" and {len(found) - MOST_DOMAINS} more" if len(found) > MOST_DOMAINS else ""
             yield Attention(kind, str(id_), name, f"blocked or late at {named}{more}: {reason}")
+
+
+def _failed_checks(account_id: uuid.UUID) -> Iterator[Attention]:
+    """Accounts that failed their last check, as far as mail has not decided since."""
+    query = select(ProviderAccount).where(
+        ProviderAccount.account_id == account_id,
+        ProviderAccount.check_time.is_not(None),
+        ~ProviderAccount.check_ok,
+    )
+    rows = db.session.scalars(query.order_by(ProviderAccount.name)).all()
+    standings = account_states.read(rows)
+    for row in rows:
+        if found := account_states.DOUBTS.get(standings[row.id].state):
+            said = f"{found}: {row.check_text.rstrip('.')}. {row.check_advice}".strip()
+            yield Attention(Kind.FAILED_CHECK, str(row.id), row.name, said, time=row.check_time)
 
 
 def _paused(account_id: uuid.UUID) -> Iterator[Attention]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from functools import partial
@@ -147,13 +147,16 @@ def _learn(times: Mapping[Key, Sequence[float]]) -> None:
         db.session.execute(new.on_conflict_do_update(index_elements=key_columns, set_=values))
 
 
-def of(provider_account_id: uuid.UUID) -> list[Breaker]:
-    """What is known of an account as a whole, and of the domains where it is not well."""
+def of(provider_account_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[Breaker]]:
+    """By account, what is known of it as a whole, and of the domains where it is not well."""
     query = select(Breaker).where(
-        Breaker.provider_account_id == provider_account_id,
+        Breaker.provider_account_id.in_(list(provider_account_ids)),
         or_(Breaker.domain == WHOLE, Breaker.state != BreakerState.CLOSED),
     )
-    return list(db.session.scalars(query.order_by(Breaker.domain)))
+    found: dict[uuid.UUID, list[Breaker]] = defaultdict(list)
+    for breaker in db.session.scalars(query.order_by(Breaker.domain)):
+        found[breaker.provider_account_id].append(breaker)
+    return found
 
 
 def reset(provider_account_id: uuid.UUID) -> None:

@@ -13,8 +13,8 @@ from flute_server.domain import drill, route
 from flute_server.domain.capability import Capabilities, losses
 from flute_server.domain.message import Handoff, Message, Recipient, RecipientKind
 from flute_server.domain.route import Judged, Use
-from flute_server.models import db
-from flute_server.sending import caps, suppress
+from flute_server.models import ProviderAccount, db
+from flute_server.sending import account_states, caps, suppress
 from flute_server.sending.accept import check, check_routes
 from flute_server.sending.connections import Connections
 from flute_server.sending.dispatch import connection_of, explained, handoff_of, judge
@@ -91,7 +91,8 @@ def plan(sender: Sender, draft: Draft, connections: Connections, links: Links) -
     desk = _Desk(task, _without_lots(routing), _lots(routing, now), connections, links, now)
     groups = tuple(desk.planned(group) for group in task.groups(desk.routing.troubled))
     suppressed = tuple((email, on_list[email.lower()]) for email in addressed if email.lower() in on_list)
-    warnings = (*_conditions(sender, draft, now), *_dead_ends(groups), *_troubles(groups))
+    doubts = _doubts(routing.routes) if any(group.chosen for group in groups) else ()
+    warnings = (*_conditions(sender, draft, now), *_dead_ends(groups), *_troubles(groups), *doubts)
     return Plan(_summary(groups, suppressed), groups, suppressed, warnings)
 
 
@@ -221,6 +222,17 @@ def _troubles(groups: Sequence[PlannedGroup]) -> Iterable[str]:
         for item in group.routes
         if item.ill and group.chosen
     )
+
+
+def _doubts(routes: Iterable[RouteNow]) -> Iterator[str]:
+    """Accounts that would be given mail, and failed their last check."""
+    ids = [item.account_id for item in routes if not item.disabled]
+    query = select(ProviderAccount).where(ProviderAccount.id.in_(ids), ~ProviderAccount.check_ok)
+    rows = db.session.scalars(query.order_by(ProviderAccount.name)).all()
+    standings = account_states.read(rows)
+    for row in rows:
+        if found := account_states.DOUBTS.get(standings[row.id].state):
+            yield f"{row.name}: {found} ({row.check_text.rstrip('.')}); it is tried all the same"
 
 
 def _summary(groups: Sequence[PlannedGroup], suppressed: Sequence[tuple[str, str]]) -> str:

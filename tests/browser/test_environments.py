@@ -165,7 +165,7 @@ def test_from_an_empty_account_to_mail_that_goes_where_it_should(team: Team, vis
     share_a_position(page)
     pass_over_and_remove(page)
     page.goto(f"{team.url}/environments")
-    expect(page.get_by_role("row", name="Transactional")).to_contain_text("Healthy")
+    expect(page.get_by_role("row", name="Transactional")).to_contain_text("Not tried yet")
     sound(page)
 
 

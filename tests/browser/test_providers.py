@@ -40,6 +40,14 @@ class Team:
     def provider(self, slug: str) -> str:
         return self.url(f"/providers/{self.tenant.provider_accounts[slug]}")
 
+    def provider_by_name(self, name: str) -> str:
+        """The address of a provider that was connected in the browser."""
+        with psycopg.connect(self.stack.services.database_url) as database:
+            query = "SELECT id FROM provider_account WHERE account_id = %s AND name = %s"
+            found = database.execute(query, [self.tenant.account_id, name]).fetchone()
+        assert found
+        return self.url(f"/providers/{found[0]}")
+
     def become(self, role: str) -> None:
         """What the person may do from now on, in the session that they have."""
         with psycopg.connect(self.stack.services.database_url, autocommit=True) as database:
@@ -148,6 +156,8 @@ def test_connect_a_provider(stack: Stack, newcomer: Team, browser: Browser):
         said(page, "Copy the credentials anew")
         assert "00000000-wrong" not in page.content()
         sound(page)
+        refused_everywhere(newcomer, page)
+        page.goto(newcomer.provider_by_name("Postmark") + "/settings")
         page.locator("#f-server_token").fill(good["server_token"])
         press(page, "Save and test")
         said(page, "Saved. Postmark accepts these credentials.")
@@ -155,6 +165,33 @@ def test_connect_a_provider(stack: Stack, newcomer: Team, browser: Browser):
         expect(page.get_by_role("main")).to_contain_text("Used in no environment yet")
         assert good["server_token"] not in page.content()
         sound(page)
+
+
+def refused_everywhere(team: Team, page: Page) -> None:
+    """What the check found is told wherever the provider is."""
+    page.goto(team.url("/providers"))
+    expect(page.get_by_role("row").filter(has_text="Postmark")).to_contain_text("Credentials refused")
+    sound(page)
+    page.goto(team.provider_by_name("Postmark"))
+    expect(page.locator("#now")).to_contain_text("Postmark answers 401")
+    expect(page.locator("#now")).to_contain_text("Copy the credentials anew")
+    sound(page)
+    page.goto(team.url(f"/environments/{team.tenant.environment_id}"))
+    page.get_by_label("Provider account").select_option("Postmark")
+    press(page, "Add")
+    expect(page.get_by_role("list", name="Routes in order")).to_contain_text("Credentials refused")
+    sound(page)
+    page.get_by_role("link", name="Environments", exact=True).first.click()
+    row = page.get_by_role("row").filter(has_text="Transactional")
+    expect(row).to_contain_text("Credentials refused")
+    expect(row).not_to_contain_text("All well")
+    page.goto(team.url("/overview"))
+    press(page, "Not now")
+    page.get_by_role("main").get_by_role("link", name="Change its settings").click()
+    expect(page.locator("#f-server_token")).to_have_value("")
+    page.goto(team.url(f"/environments/{team.tenant.environment_id}"))
+    page.locator("summary", has_text="Change").click()
+    agree(page, "Remove")
 
 
 def test_events_arrive(stack: Stack, newcomer: Team, browser: Browser):
@@ -182,6 +219,17 @@ def test_events_arrive(stack: Stack, newcomer: Team, browser: Browser):
         newcomer.tenant.send()
         expect(check).to_contain_text("Arriving")
         expect(check).to_contain_text("Why it was refused")
+        # An optional secret can be removed, and is asked for anew.
+        page.get_by_label("Remove “Webhook password”").check()
+        page.locator("#f-webhook_password").fill("another")
+        press(page, "Save")
+        expect(page.get_by_role("alert")).to_contain_text("Give a new one or remove it, not both.")
+        sound(page)
+        page.locator("#f-webhook_password").fill("")
+        press(page, "Save")
+        said(page, "Saved.")
+        expect(check).to_contain_text("Not set up")
+        expect(page.get_by_label("Remove “Webhook password”")).to_have_count(0)
 
 
 def test_a_name_that_is_taken_and_an_account_that_nobody_needs(newcomer: Team, browser: Browser):

@@ -29,6 +29,7 @@ def test_bad_credentials_are_told_without_repeating_them(slug: str, sandbox: San
     reply = wrong.send(handoff(SIMPLE)).reply
 
     assert not checked.ok
+    assert checked.refused
     assert checked.advice.startswith("Copy the credentials anew")
     assert reply.kind is ErrorKind.AUTH
     assert "wr0ng" not in checked.text + reply.text
@@ -40,6 +41,7 @@ def test_an_unreachable_provider_fails_the_check(provider: Provider, sandbox: Sa
 
     checked = provider.check()
     assert not checked.ok
+    assert not checked.refused
     assert checked.advice.startswith("Check the address")
 
 

@@ -90,6 +90,46 @@ def test_from_an_account_to_a_mail(flute: Flute, account: str, stack: Stack):
     assert "accepted" in shown.output
 
 
+def test_a_check_of_credentials_is_shown_and_optional_ones_are_removed(flute: Flute, stack: Stack):
+    tenant = stack.tenant("postmark")
+    id_ = tenant.provider_accounts["postmark"]
+    command = "provider-account"
+    assert "not checked yet" in flute(command, "show", id_).output
+    updated = flute(
+        command,
+        "update",
+        id_,
+        "--credential",
+        "server_token=wr0ng",
+        "--credential",
+        "webhook_password=s3cret",
+    )
+    assert f"verify {id_}" in updated.output
+    verified = flute(command, "verify", id_, "--json")
+    assert verified.exit_code == 1
+    assert "401" in json.loads(verified.stdout)["text"]
+    shown = flute(command, "show", id_).output
+    assert "health: credentials refused: Postmark answers 401" in shown
+    assert "credentials: refused at " in shown
+    assert "Copy the credentials anew" in shown
+    told = flute.json(command, "show", id_)
+    assert told["status"] == "credentials_refused"
+    assert told["last_check"]["refused"] is True
+    where = ("--environment", tenant.environment_id)
+    mail = ("--from", "a@flutemail.io", "--to", "b@b.example", "--subject", "Hi", "--text", "Hi", "--dry-run")
+    way = flute("send", *where, *mail).output
+    assert "postmark: its credentials were refused when they were last checked" in way
+    assert "it is tried all the same" in way
+
+    assert told["known_secrets"] == ["server_token", "webhook_password"]
+    removed = flute.json(command, "update", id_, "--remove-credential", "webhook_password")
+    assert removed["known_secrets"] == ["server_token"]
+    assert "Postmark needs server_token" in flute.refused(
+        command, "update", id_, "--remove-credential", "server_token"
+    )
+    assert "Nothing to change" in flute.refused(command, "update", id_, "--credential", "server_token=")
+
+
 def test_mails_are_found_by_what_was_said_of_them(flute: Flute, stack: Stack):
     tenant = stack.tenant("postmark")
     where = ("--environment", tenant.environment_id)

@@ -46,12 +46,20 @@ def test_what_is_no_domain_is_told_how_to_write_one(app: Flask, domain: str):
 def test_a_simulator_among_providers_that_really_send_is_warned_of(app: Flask):
     place = Place.create()
     environment = db.session.get_one(Environment, place.environment_id)
-    assert not [text for text in environments.remarks(environment).warnings if "nobody" in text]
+    assert not [
+        text for text in environments.remarks([environment.id])[environment.id].warnings if "nobody" in text
+    ]
     db.session.get_one(ProviderAccount, place.accounts[1]).provider = "simulator"
-    assert [text for text in environments.remarks(environment).warnings if "delivers to nobody" in text]
+    assert [
+        text
+        for text in environments.remarks([environment.id])[environment.id].warnings
+        if "delivers to nobody" in text
+    ]
     for account in place.accounts:
         db.session.get_one(ProviderAccount, account).provider = "simulator"
-    assert not [text for text in environments.remarks(environment).warnings if "nobody" in text]
+    assert not [
+        text for text in environments.remarks([environment.id])[environment.id].warnings if "nobody" in text
+    ]
 
 
 def _config(url: str) -> Config:

@@ -171,6 +171,30 @@ def test_a_failing_account_is_told_once(place: Place):
     assert item.urgent
 
 
+def test_an_account_that_failed_its_check_until_mail_decides(place: Place):
+    row = account(place)
+    row.check_time, row.check_text, row.check_advice = datetime.now(UTC) - HOUR, "no answer.", "Look again."
+    db.session.commit()
+    [item] = found(place, Kind.FAILED_CHECK)
+    assert (item.subject, item.time, item.urgent) == ("p0", row.check_time, False)
+    assert item.text == "the last check of its credentials failed: no answer. Look again."
+    row.check_refused = True
+    db.session.commit()
+    [item] = found(place, Kind.FAILED_CHECK)
+    assert item.text.startswith("its credentials were refused when they were last checked: no answer.")
+    place.mail("a@example.com", datetime.now(UTC), age=timedelta(minutes=1))
+    assert found(place, Kind.FAILED_CHECK) == []
+
+
+def test_what_is_passed_over_or_paused_is_not_told_twice(place: Place):
+    for row in (account(place, 0), account(place, 1)):
+        row.check_time, row.check_refused = datetime.now(UTC), True
+    account(place, 1).pause_time = datetime.now(UTC)
+    db.session.commit()
+    break_(place, "", None)
+    assert found(place, Kind.FAILED_CHECK) == []
+
+
 def test_too_few_routes(place: Place):
     break_(place, "", datetime.now(UTC) + HOUR)
     [item] = found(place, Kind.FEW_ROUTES)

@@ -17,6 +17,7 @@ from flute_server.admin.audit import Author
 from flute_server.errors import FailedPrecondition, NotFound
 from flute_server.local.embedded import Services
 from flute_server.models import ApiKey, AuditEntry, Breaker, Environment, ProviderAccount, Route, db
+from flute_server.sending import account_states
 from tests.integration.places import Place, fresh_app
 
 OPERATOR = Author("service")
@@ -119,14 +120,9 @@ def test_a_list_tells_routes_in_order_with_their_health_and_counts_keys_that_wor
     db.session.add(empty)
     db.session.commit()
     found = summaries.of([place.environment_id, empty.id])
-    told = [
-        (r.provider_account, r.provider, r.disabled, r.paused, r.breaker_state)
-        for r in found[place.environment_id].routes
-    ]
-    assert told == [
-        ("p2", "sendgrid", False, False, "open"),
-        ("p0", "sendgrid", True, False, "closed"),
-        ("p1", "sendgrid", False, True, "closed"),
-    ]
+    told = found[place.environment_id].routes
+    standings = account_states.read([route.account for route in told])
+    states = [(route.account.name, route.disabled, standings[route.account.id].state) for route in told]
+    assert states == [("p2", False, "failing"), ("p0", True, "not_tried"), ("p1", False, "paused")]
     assert found[place.environment_id].keys == 1
     assert found[empty.id] == summaries.Summary()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Flask
 
 from web.config import WebConfig
-from web.dashboard import assets, guard, show
+from web.dashboard import assets, guard, provider_state, show
 
 dashboard = Blueprint("dashboard", __name__, template_folder="templates")
 guard.surround(dashboard)
@@ -18,4 +18,5 @@ def register(app: Flask, config: WebConfig) -> None:
     guard.register(app, config)
     assets.register(app)
     show.register(app)
+    app.add_template_filter(provider_state.pill, "provider_pill")
     app.register_blueprint(dashboard)

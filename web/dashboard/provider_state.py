@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from flute.v1.provider_account_service_pb2 import (
     BREAKER_STATE_CLOSED,
     BREAKER_STATE_HALF_OPEN,
+    PROVIDER_ACCOUNT_STATE_CHECK_FAILED,
+    PROVIDER_ACCOUNT_STATE_CREDENTIALS_REFUSED,
+    PROVIDER_ACCOUNT_STATE_FAILING,
+    PROVIDER_ACCOUNT_STATE_HEALTHY,
+    PROVIDER_ACCOUNT_STATE_NOT_TRIED,
+    PROVIDER_ACCOUNT_STATE_PAUSED,
+    PROVIDER_ACCOUNT_STATE_RECOVERING,
+    PROVIDER_ACCOUNT_STATE_SLOWED_DOWN,
     DomainHealth,
     Provider,
     ProviderAccount,
@@ -27,17 +35,56 @@ class Mark:
     text: str
 
 
+_WELL = {PROVIDER_ACCOUNT_STATE_HEALTHY, PROVIDER_ACCOUNT_STATE_NOT_TRIED}
+_DOUBTED = {PROVIDER_ACCOUNT_STATE_CREDENTIALS_REFUSED, PROVIDER_ACCOUNT_STATE_CHECK_FAILED}
+# The state -> the label and tone of its pill, in lists and on pages alike.
+_PILLS: Mapping[int, tuple[str, str]] = {
+    PROVIDER_ACCOUNT_STATE_HEALTHY: ("Healthy", "good"),
+    PROVIDER_ACCOUNT_STATE_NOT_TRIED: ("Not tried yet", "neutral"),
+    PROVIDER_ACCOUNT_STATE_CREDENTIALS_REFUSED: ("Credentials refused", "bad"),
+    PROVIDER_ACCOUNT_STATE_CHECK_FAILED: ("Check failed", "warn"),
+    PROVIDER_ACCOUNT_STATE_SLOWED_DOWN: ("Slowed down", "warn"),
+    PROVIDER_ACCOUNT_STATE_FAILING: ("Failing", "bad"),
+    PROVIDER_ACCOUNT_STATE_RECOVERING: ("Recovering", "warn"),
+    PROVIDER_ACCOUNT_STATE_PAUSED: ("Paused", "neutral"),
+}
+
+
+def pill(state: int) -> tuple[str, str]:
+    """Label and tone of a ProviderAccountState."""
+    return _PILLS.get(state, ("Unknown", "neutral"))
+
+
+def is_ill(state: int) -> bool:
+    """Whether somebody should look at it."""
+    return pill(state)[1] in {"bad", "warn"}
+
+
 def health(account: ProviderAccount) -> Mark:
-    """Whether it gets mail now, and why not."""
-    if account.paused:
-        return Mark("Paused", "neutral", "Somebody has paused it: it gets no mail in any environment.")
-    mark = _breaker(account)
+    """Whether it gets mail now, and what speaks against it."""
+    label, tone = pill(account.state)
     domains = _failing(account.domains)
-    if mark.tone != "good" or not domains:
-        return mark
+    if account.state not in _WELL or not domains:
+        return Mark(label, tone, _why(account))
     where = ", ".join(domains[:3]) + (f" and {len(domains) - 3} more" if len(domains) > 3 else "")
     text = f"Its mail does not get to {where}, and goes there through other providers."
     return Mark(f"Failing at {plural(len(domains), 'domain')}", "warn", text)
+
+
+def _why(account: ProviderAccount) -> str:
+    """What its state means."""
+    if account.state == PROVIDER_ACCOUNT_STATE_PAUSED:
+        return "Somebody has paused it: it gets no mail in any environment."
+    if account.state == PROVIDER_ACCOUNT_STATE_NOT_TRIED:
+        return "Nobody has tested its credentials yet, and no mail was given to it."
+    if doubted(account):
+        return sentence(account.last_check.text)
+    return _breaker(account).text
+
+
+def doubted(account: ProviderAccount) -> bool:
+    """Whether the last check speaks against it, and no mail has decided since."""
+    return account.state in _DOUBTED
 
 
 def domain_health(domain: DomainHealth) -> Mark:

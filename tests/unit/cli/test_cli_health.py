@@ -48,6 +48,17 @@ def test_a_probe_under_way_is_told():
     assert health.in_a_line(ill) == "passed over: no answer; one mail is trying it now"
 
 
+def test_what_the_last_check_speaks_against_is_told():
+    check = pb.CredentialsCheck(time=LONG_AGO, refused=True, text="401 no", advice="Copy it anew.")
+    ill = account(state=pb.PROVIDER_ACCOUNT_STATE_CREDENTIALS_REFUSED, last_check=check)
+    assert health.in_a_line(ill) == "credentials refused: 401 no"
+    ill.state = pb.PROVIDER_ACCOUNT_STATE_CHECK_FAILED
+    assert health.in_a_line(ill) == "check failed: 401 no"
+    assert health.in_a_line(account(state=pb.PROVIDER_ACCOUNT_STATE_NOT_TRIED)) == "not tried yet"
+    ill.paused = True
+    assert health.in_a_line(ill).startswith("paused since ")
+
+
 def test_one_that_asked_to_slow_down_is_not_called_ill():
     paused = account(breaker_reason="rate", retry_time=SOON)
     assert health.in_a_line(paused).startswith("slowed down: rate; tried again at ")

@@ -26,7 +26,7 @@ from flute.v1.route_service_pb2 import (
 )
 from google.protobuf.empty_pb2 import Empty
 
-from web.dashboard import dashboard, ordering
+from web.dashboard import dashboard, ordering, provider_state
 from web.dashboard.act import act
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
@@ -45,6 +45,11 @@ class Line:
     account: ProviderAccount
     share: float
     form: Form
+
+    @property
+    def doubt(self) -> str:
+        """What the last check of its credentials speaks against; empty if nothing."""
+        return provider_state.health(self.account).text if provider_state.doubted(self.account) else ""
 
 
 @dashboard.get("/environments/<id_>")

@@ -9,12 +9,13 @@ from flask.typing import ResponseReturnValue
 from flute.v1.environment_service_pb2 import (
     CreateEnvironmentRequest,
     Environment,
+    EnvironmentSummary,
     GetEnvironmentRequest,
     ListEnvironmentsRequest,
     ListEnvironmentsResponse,
 )
 
-from web.dashboard import dashboard
+from web.dashboard import dashboard, provider_state
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
 from web.dashboard.gate import takes_role
@@ -41,10 +42,18 @@ def environments() -> ResponseReturnValue:
         "environments/list.html",
         nav="environments",
         sentence=sentence,
-        rows=list(zip(told.environments, told.summaries, strict=True)),
+        rows=[
+            (one, told_, _ill(told_)) for one, told_ in zip(told.environments, told.summaries, strict=True)
+        ],
         next_url=url_for("dashboard.environments", after=after) if after else "",
         first_url=url_for("dashboard.environments") if message.page_token else "",
     )
+
+
+def _ill(summary: EnvironmentSummary) -> list[str]:
+    """The providers in use that somebody should look at."""
+    routes = [route for route in summary.routes if not route.disabled]
+    return [one.provider_account for one in routes if provider_state.is_ill(one.provider_account_state)]
 
 
 @dashboard.route("/environments/new", methods=["GET", "POST"])

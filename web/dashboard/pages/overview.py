@@ -188,6 +188,7 @@ def _of_alert(alert: Alert, environment_id: str) -> tuple[str, str, str]:
 # Kind -> the page, whose id it takes, and what the link is called.
 _PLACES: Mapping[str, tuple[str, str, str]] = {
     "failing_provider_account": ("provider_account", "subject_id", "See the provider"),
+    "failed_check": ("provider_account_settings", "subject_id", "Change its settings"),
     "paused_provider_account": ("provider_account", "subject_id", "See the provider"),
     "silent_provider_account": ("provider_account_events", "subject_id", "Check its events"),
     "few_routes": ("environment", "environment_id", "Add a route"),

@@ -18,7 +18,6 @@ from flute.v1.provider_account_service_pb2 import (
     ProviderAccountHealth,
     ResetProviderAccountRequest,
     ResumeProviderAccountRequest,
-    UpdateProviderAccountRequest,
 )
 from flute.v1.statistics_service_pb2 import OVERVIEW_PERIOD_DAY
 from google.protobuf.empty_pb2 import Empty
@@ -27,7 +26,7 @@ from web.dashboard import dashboard, provider_state
 from web.dashboard.act import act
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
-from web.dashboard.pages.provider_accounts import after_change, answer_of, given, kind_of, verified
+from web.dashboard.pages.provider_accounts import after_change, answer_of, change_of, kind_of, verified
 from web.dashboard.places import address_of
 from web.dashboard.render import page, say
 from web.dashboard.words import sentence
@@ -60,7 +59,11 @@ def provider_account(id_: str) -> ResponseReturnValue:
 
 def _now(account: ProviderAccount) -> dict[str, Any]:
     domains = [(domain, provider_state.domain_health(domain)) for domain in account.domains]
-    return {"mark": provider_state.health(account), "domains": domains}
+    return {
+        "mark": provider_state.health(account),
+        "doubted": provider_state.doubted(account),
+        "domains": domains,
+    }
 
 
 def _alerts(id_: str) -> list[Alert]:
@@ -123,12 +126,14 @@ def resolve_provider_alert(id_: str, alert_id: str) -> ResponseReturnValue:
 
 @dashboard.route("/providers/<id_>/settings", methods=["GET", "POST"])
 def provider_account_settings(id_: str) -> ResponseReturnValue:
-    """Name and credentials. Secrets are never shown; what is left empty stays as it is."""
+    """Name and credentials. Secrets are never shown; one that is left empty stays as it is."""
     account, kind = _known(id_)
     form = Form.of(None, name=account.name, **account.credentials)
     if request.method == "POST":
-        wanted = ProviderAccount(id=id_, name=form["name"], credentials=given(form, kind))
-        if changed := form.send(UpdateProviderAccountRequest(provider_account=wanted), ProviderAccount):
+        message = change_of(account, form, [field for field in kind.fields if not field.webhook])
+        message.provider_account.name = form["name"]
+        message.update_mask.paths.append("name")
+        if changed := form.send(message, ProviderAccount):
             return redirect(after_change(changed, "Saved"), 303)
     return account_page("settings.html", account, "settings", kind=kind, form=form), form.status
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flask import abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flute.v1.provider_account_service_pb2 import (
@@ -12,6 +14,8 @@ from flute.v1.provider_account_service_pb2 import (
     ListProvidersResponse,
     Provider,
     ProviderAccount,
+    ProviderField,
+    UpdateProviderAccountRequest,
     VerifyProviderAccountRequest,
     VerifyProviderAccountResponse,
 )
@@ -25,6 +29,8 @@ from web.dashboard.render import page, say
 from web.dashboard.words import sentence
 
 _PAGE_SIZE = 50
+# Begins the name of the box that removes a secret.
+REMOVE = "remove_"
 # Two calls to the provider, each with time to connect and to answer.
 _PATIENCE_S = 25.0
 
@@ -82,6 +88,21 @@ def kind_of(account: ProviderAccount) -> Provider:
 def given(form: Form, kind: Provider) -> dict[str, str]:
     """The credentials that were filled in."""
     return {field.name: form[field.name] for field in kind.fields if form[field.name]}
+
+
+def change_of(
+    account: ProviderAccount, form: Form, fields: Iterable[ProviderField]
+) -> UpdateProviderAccountRequest:
+    """What the form says of these credentials. A secret changes when it is typed or its box is ticked."""
+    message = UpdateProviderAccountRequest(provider_account=ProviderAccount(id=account.id))
+    for field in fields:
+        removed = field.secret and form.checked(REMOVE + field.name)
+        if removed and form[field.name]:
+            form.errors[field.name] = "Give a new one or remove it, not both."
+        if form[field.name] or removed or (not field.secret and form.checked(field.name)):
+            message.provider_account.credentials[field.name] = form[field.name]
+            message.update_mask.paths.append(f"credentials.{field.name}")
+    return message
 
 
 def after_change(account: ProviderAccount, done: str) -> str:

@@ -332,6 +332,7 @@ class RouteSummary(_message.Message):
     DISABLED_FIELD_NUMBER: _builtins.int
     BREAKER_STATE_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
+    PROVIDER_ACCOUNT_STATE_FIELD_NUMBER: _builtins.int
     provider_account: _builtins.str
     """The provider account's name."""
     provider: _builtins.str
@@ -342,6 +343,8 @@ class RouteSummary(_message.Message):
     """Whether the provider account gets mail now."""
     paused: _builtins.bool
     """A person has paused the provider account."""
+    provider_account_state: _provider_account_service_pb2.ProviderAccountState.ValueType
+    """What the provider account is, in a word."""
     def __init__(
         self,
         *,
@@ -350,10 +353,11 @@ class RouteSummary(_message.Message):
         disabled: _builtins.bool = ...,
         breaker_state: _provider_account_service_pb2.BreakerState.ValueType = ...,
         paused: _builtins.bool = ...,
+        provider_account_state: _provider_account_service_pb2.ProviderAccountState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker_state", b"breaker_state", "disabled", b"disabled", "paused", b"paused", "provider", b"provider", "provider_account", b"provider_account"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker_state", b"breaker_state", "disabled", b"disabled", "paused", b"paused", "provider", b"provider", "provider_account", b"provider_account", "provider_account_state", b"provider_account_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from flute.v1 import statistics_service_pb2 as _statistics_service_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -48,6 +49,58 @@ BREAKER_STATE_OPEN: BreakerState.ValueType  # 2
 BREAKER_STATE_HALF_OPEN: BreakerState.ValueType  # 3
 """One probing mail is under way."""
 Global___BreakerState: _TypeAlias = BreakerState  # noqa: Y015
+
+class _ProviderAccountState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProviderAccountStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProviderAccountState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROVIDER_ACCOUNT_STATE_UNSPECIFIED: _ProviderAccountState.ValueType  # 0
+    """Never sent."""
+    PROVIDER_ACCOUNT_STATE_HEALTHY: _ProviderAccountState.ValueType  # 1
+    """Nothing speaks against it; receiving domains at which it fails are in domains."""
+    PROVIDER_ACCOUNT_STATE_NOT_TRIED: _ProviderAccountState.ValueType  # 2
+    """Its credentials have not been checked since they were given, and no mail has met it."""
+    PROVIDER_ACCOUNT_STATE_CREDENTIALS_REFUSED: _ProviderAccountState.ValueType  # 3
+    """The provider did not take the credentials in the last check, and no mail since. Mail is still tried."""
+    PROVIDER_ACCOUNT_STATE_CHECK_FAILED: _ProviderAccountState.ValueType  # 4
+    """The last check failed for another reason (no connection, no quota left), and no mail was taken since. Mail
+    is still tried.
+    """
+    PROVIDER_ACCOUNT_STATE_SLOWED_DOWN: _ProviderAccountState.ValueType  # 5
+    """It asked for a pause."""
+    PROVIDER_ACCOUNT_STATE_FAILING: _ProviderAccountState.ValueType  # 6
+    """Passed over, until retry_time or until a person acts."""
+    PROVIDER_ACCOUNT_STATE_RECOVERING: _ProviderAccountState.ValueType  # 7
+    """One mail is finding out whether it works again."""
+    PROVIDER_ACCOUNT_STATE_PAUSED: _ProviderAccountState.ValueType  # 8
+    """A person has paused it."""
+
+class ProviderAccountState(_ProviderAccountState, metaclass=_ProviderAccountStateEnumTypeWrapper):
+    """What a provider account is, in a word: from its breaker, the last check of its credentials, and its mail."""
+
+PROVIDER_ACCOUNT_STATE_UNSPECIFIED: ProviderAccountState.ValueType  # 0
+"""Never sent."""
+PROVIDER_ACCOUNT_STATE_HEALTHY: ProviderAccountState.ValueType  # 1
+"""Nothing speaks against it; receiving domains at which it fails are in domains."""
+PROVIDER_ACCOUNT_STATE_NOT_TRIED: ProviderAccountState.ValueType  # 2
+"""Its credentials have not been checked since they were given, and no mail has met it."""
+PROVIDER_ACCOUNT_STATE_CREDENTIALS_REFUSED: ProviderAccountState.ValueType  # 3
+"""The provider did not take the credentials in the last check, and no mail since. Mail is still tried."""
+PROVIDER_ACCOUNT_STATE_CHECK_FAILED: ProviderAccountState.ValueType  # 4
+"""The last check failed for another reason (no connection, no quota left), and no mail was taken since. Mail
+is still tried.
+"""
+PROVIDER_ACCOUNT_STATE_SLOWED_DOWN: ProviderAccountState.ValueType  # 5
+"""It asked for a pause."""
+PROVIDER_ACCOUNT_STATE_FAILING: ProviderAccountState.ValueType  # 6
+"""Passed over, until retry_time or until a person acts."""
+PROVIDER_ACCOUNT_STATE_RECOVERING: ProviderAccountState.ValueType  # 7
+"""One mail is finding out whether it works again."""
+PROVIDER_ACCOUNT_STATE_PAUSED: ProviderAccountState.ValueType  # 8
+"""A person has paused it."""
+Global___ProviderAccountState: _TypeAlias = ProviderAccountState  # noqa: Y015
 
 @_typing.final
 class ProviderField(_message.Message):
@@ -182,6 +235,48 @@ class ProviderCapability(_message.Message):
 Global___ProviderCapability: _TypeAlias = ProviderCapability  # noqa: Y015
 
 @_typing.final
+class CredentialsCheck(_message.Message):
+    """A check of credentials: a call to the provider that sends nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    OK_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    ok: _builtins.bool
+    """The provider took the credentials."""
+    refused: _builtins.bool
+    """The provider was asked, and did not take the credentials. Not ok and not refused: it could not be asked, or
+    it takes no mail for another reason.
+    """
+    text: _builtins.str
+    """What it said, or why it could not be asked; at most 500 characters, without secrets."""
+    advice: _builtins.str
+    """What to do about it, in sentences; empty if all was well."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        ok: _builtins.bool = ...,
+        refused: _builtins.bool = ...,
+        text: _builtins.str = ...,
+        advice: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "ok", b"ok", "refused", b"refused", "text", b"text", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CredentialsCheck: _TypeAlias = CredentialsCheck  # noqa: Y015
+
+@_typing.final
 class DomainHealth(_message.Message):
     """How a provider account fares at one receiving domain."""
 
@@ -291,6 +386,8 @@ class ProviderAccount(_message.Message):
     LAST_REJECTED_EVENT_FIELD_NUMBER: _builtins.int
     ENVIRONMENTS_FIELD_NUMBER: _builtins.int
     KNOWN_SECRETS_FIELD_NUMBER: _builtins.int
+    LAST_CHECK_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A random UUID."""
     account_id: _builtins.str
@@ -307,6 +404,8 @@ class ProviderAccount(_message.Message):
     """Where the provider has to post its events, below the address of the public API; empty if it posts none."""
     paused: _builtins.bool
     """A person has paused it: it is passed over in every environment."""
+    state: Global___ProviderAccountState.ValueType
+    """Output only. What it is, in a word."""
     @_builtins.property
     def credentials(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What the provider needs, by field name. Secrets are accepted here and never given back."""
@@ -347,6 +446,10 @@ class ProviderAccount(_message.Message):
     def known_secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The names of the secrets that are known; their values are never given back."""
 
+    @_builtins.property
+    def last_check(self) -> Global___CredentialsCheck:
+        """Output only. The last check of the credentials to send with; absent when there was none since they were given."""
+
     def __init__(
         self,
         *,
@@ -368,10 +471,12 @@ class ProviderAccount(_message.Message):
         last_rejected_event: Global___RejectedEvent | None = ...,
         environments: _abc.Iterable[Global___ProviderAccountEnvironment] | None = ...,
         known_secrets: _abc.Iterable[_builtins.str] | None = ...,
+        last_check: Global___CredentialsCheck | None = ...,
+        state: Global___ProviderAccountState.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "pause_time", b"pause_time", "retry_time", b"retry_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_check", b"last_check", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "pause_time", b"pause_time", "retry_time", b"retry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "create_time", b"create_time", "credentials", b"credentials", "domains", b"domains", "environments", b"environments", "id", b"id", "known_secrets", b"known_secrets", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "name", b"name", "pause_time", b"pause_time", "paused", b"paused", "provider", b"provider", "retry_time", b"retry_time", "webhook_help", b"webhook_help", "webhook_path", b"webhook_path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "breaker_reason", b"breaker_reason", "breaker_state", b"breaker_state", "create_time", b"create_time", "credentials", b"credentials", "domains", b"domains", "environments", b"environments", "id", b"id", "known_secrets", b"known_secrets", "last_check", b"last_check", "last_event_time", b"last_event_time", "last_rejected_event", b"last_rejected_event", "name", b"name", "pause_time", b"pause_time", "paused", b"paused", "provider", b"provider", "retry_time", b"retry_time", "state", b"state", "webhook_help", b"webhook_help", "webhook_path", b"webhook_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -557,18 +662,27 @@ class UpdateProviderAccountRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROVIDER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def provider_account(self) -> Global___ProviderAccount:
-        """id says which; an empty name or credential keeps what is there."""
+        """id says which; the fields named in update_mask are taken from here."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """name, and credentials.NAME for each credential that changes: one that is not given, or empty, is removed, or
+        gets its default value; required ones cannot be removed. Without a mask the name and the credentials that
+        are given are replaced, and nothing is removed.
+        """
 
     def __init__(
         self,
         *,
         provider_account: Global___ProviderAccount | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["provider_account", b"provider_account"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["provider_account", b"provider_account", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider_account", b"provider_account"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider_account", b"provider_account", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

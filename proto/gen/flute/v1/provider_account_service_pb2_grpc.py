@@ -126,7 +126,8 @@ class ProviderAccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProviderAccount(self, request, context):
-        """Replaces name and credentials where given, and closes the breaker so that they are tried at once.
+        """Replaces or removes what update_mask names, and closes the breaker so that it is tried at once. Other
+        credentials to send with make the last check void.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,7 +141,8 @@ class ProviderAccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyProviderAccount(self, request, context):
-        """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well.
+        """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well. What
+        came of it is kept in last_check.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,11 +43,15 @@ class ProviderAccountServiceStub:
     ListProviderAccounts: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.ListProviderAccountsRequest, _provider_account_service_pb2.ListProviderAccountsResponse]
     """An account's provider accounts, oldest first."""
     UpdateProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.UpdateProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]
-    """Replaces name and credentials where given, and closes the breaker so that they are tried at once."""
+    """Replaces or removes what update_mask names, and closes the breaker so that it is tried at once. Other
+    credentials to send with make the last check void.
+    """
     DeleteProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.DeleteProviderAccountRequest, _empty_pb2.Empty]
     """Removes a provider account that no route uses and that has carried no mail."""
     VerifyProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.VerifyProviderAccountRequest, _provider_account_service_pb2.VerifyProviderAccountResponse]
-    """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well."""
+    """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well. What
+    came of it is kept in last_check.
+    """
     ResetProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.ResetProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]
     """Forgets what is held against it: its breakers close and its mail flows again at once."""
     PauseProviderAccount: _grpc.UnaryUnaryMultiCallable[_provider_account_service_pb2.PauseProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]
@@ -71,11 +75,15 @@ class ProviderAccountServiceAsyncStub(ProviderAccountServiceStub):
     ListProviderAccounts: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.ListProviderAccountsRequest, _provider_account_service_pb2.ListProviderAccountsResponse]  # type: ignore[assignment]
     """An account's provider accounts, oldest first."""
     UpdateProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.UpdateProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]  # type: ignore[assignment]
-    """Replaces name and credentials where given, and closes the breaker so that they are tried at once."""
+    """Replaces or removes what update_mask names, and closes the breaker so that it is tried at once. Other
+    credentials to send with make the last check void.
+    """
     DeleteProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.DeleteProviderAccountRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes a provider account that no route uses and that has carried no mail."""
     VerifyProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.VerifyProviderAccountRequest, _provider_account_service_pb2.VerifyProviderAccountResponse]  # type: ignore[assignment]
-    """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well."""
+    """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well. What
+    came of it is kept in last_check.
+    """
     ResetProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.ResetProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]  # type: ignore[assignment]
     """Forgets what is held against it: its breakers close and its mail flows again at once."""
     PauseProviderAccount: _aio.UnaryUnaryMultiCallable[_provider_account_service_pb2.PauseProviderAccountRequest, _provider_account_service_pb2.ProviderAccount]  # type: ignore[assignment]
@@ -126,7 +134,9 @@ class ProviderAccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_account_service_pb2.UpdateProviderAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_account_service_pb2.ProviderAccount, _abc.Awaitable[_provider_account_service_pb2.ProviderAccount]]:
-        """Replaces name and credentials where given, and closes the breaker so that they are tried at once."""
+        """Replaces or removes what update_mask names, and closes the breaker so that it is tried at once. Other
+        credentials to send with make the last check void.
+        """
 
     @_abc_1.abstractmethod
     def DeleteProviderAccount(
@@ -142,7 +152,9 @@ class ProviderAccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_account_service_pb2.VerifyProviderAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_account_service_pb2.VerifyProviderAccountResponse, _abc.Awaitable[_provider_account_service_pb2.VerifyProviderAccountResponse]]:
-        """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well."""
+        """Tries the credentials with a call that sends nothing; if they are good, the account is reset as well. What
+        came of it is kept in last_check.
+        """
 
     @_abc_1.abstractmethod
     def ResetProviderAccount(

@@ -129,6 +129,8 @@ class _AttentionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Attenti
     """An API key that expires within 7 days."""
     ATTENTION_KIND_WAITING_MAIL: _AttentionKind.ValueType  # 8
     """Mail that has been waiting for long; subject_id is the id of the oldest."""
+    ATTENTION_KIND_FAILED_CHECK: _AttentionKind.ValueType  # 9
+    """A provider account that failed the last check of its credentials, and has taken no mail since."""
 
 class AttentionKind(_AttentionKind, metaclass=_AttentionKindEnumTypeWrapper):
     """What needs attention."""
@@ -151,6 +153,8 @@ ATTENTION_KIND_EXPIRING_KEY: AttentionKind.ValueType  # 7
 """An API key that expires within 7 days."""
 ATTENTION_KIND_WAITING_MAIL: AttentionKind.ValueType  # 8
 """Mail that has been waiting for long; subject_id is the id of the oldest."""
+ATTENTION_KIND_FAILED_CHECK: AttentionKind.ValueType  # 9
+"""A provider account that failed the last check of its credentials, and has taken no mail since."""
 Global___AttentionKind: _TypeAlias = AttentionKind  # noqa: Y015
 
 @_typing.final
