@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flute_server.checkup.check import Ask, Check, Status, judged, span
+from flute_server.checkup.check import Ask, Check, Status, judged
+from flute_server.domain.spans import in_words
 
 # Counting ends here.
 MOST = 10_000
@@ -28,7 +29,7 @@ def _waiting(name: str, title: str, rows: Sequence[Sequence[Any]], fix: str) -> 
         return Check(name, title, Status.OK, "none")
     age = float(age_s or 0)
     number = f"{count:,}" if count < MOST else f"{MOST:,} or more"
-    text = f"{number}, the oldest for {span(age)}"
+    text = f"{number}, the oldest for {in_words(age)}"
     status = Status.FAILING if age > VERY_LATE_S else Status.WARNING
     return judged(name, title, text, fix, bad=age > LATE_S, status=status)
 

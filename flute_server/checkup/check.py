@@ -59,14 +59,6 @@ def clock(name: str, title: str, theirs: float) -> Check:
     return judged(name, title, text, "synchronize both with NTP", bad=bad)
 
 
-def span(seconds: float) -> str:
-    """A duration as a person would say it."""
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
 def size(octets: float) -> str:
     """A size as a person would say it."""
     for step, unit in ((1024**3, "GB"), (1024**2, "MB")):

@@ -10,7 +10,8 @@ from typing import Any
 from redis import Redis
 from rq import Queue, Worker
 
-from flute_server.checkup.check import Check, Status, clock, judged, span
+from flute_server.checkup.check import Check, Status, clock, judged
+from flute_server.domain.spans import in_words
 from flute_server.sending.wake import SWEPT
 
 # RQ's heartbeat is due well within that.
@@ -58,9 +59,8 @@ def workers(client: Redis) -> Iterator[Check]:
     alive = [age for age in ages if age < SILENT_WORKER_S]
     sweep = _sweep(client)
     if alive:
-        yield Check(
-            "workers", "Workers", Status.OK, f"{len(alive)} at work, the last heard of {span(min(alive))} ago"
-        )
+        text = f"{len(alive)} at work, the last heard of {in_words(min(alive))} ago"
+        yield Check("workers", "Workers", Status.OK, text)
     elif sweep.status is Status.OK:
         # Redis was emptied: it knows a worker again from its next start on; the sweep works till then.
         text = "none is registered, though one sweeps: Redis has forgotten it"
@@ -68,7 +68,7 @@ def workers(client: Redis) -> Iterator[Check]:
     else:
         yield Check("workers", "Workers", Status.FAILING, "none is registered: nothing is sent", START_ONE)
     longest = max((_oldest_wait(queue) for queue in Queue.all(connection=client)), default=0.0)
-    text = f"the oldest job waits for {span(longest)}" if longest else "nothing waits"
+    text = f"the oldest job waits for {in_words(longest)}" if longest else "nothing waits"
     fix = "start more workers, and read their logs"
     yield judged("jobs", "Jobs", text, fix, bad=longest > LONGEST_WAIT_S)
     yield sweep
@@ -80,7 +80,7 @@ def _sweep(client: Redis) -> Check:
     if stamp is None:
         return Check("sweep", "Sweep", Status.WARNING, "no worker has said yet that it sweeps", fix)
     late = max(time.time() - float(stamp), 0.0)
-    text = f"last {span(late)} ago"
+    text = f"last {in_words(late)} ago"
     return judged("sweep", "Sweep", text, fix, bad=late > LATEST_SWEEP_S)
 
 
