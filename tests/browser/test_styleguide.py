@@ -63,6 +63,24 @@ def test_the_theme_is_kept(guide: str, page: Page):
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
+def test_a_question_is_answered_by_keyboard_alone(guide: str, page: Page):
+    page.goto(f"{guide}/styleguide")
+    opener = page.get_by_role("button", name="Delete…")
+    opener.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Delete Transactional?")
+    expect(dialog.get_by_role("button", name="Go back")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(opener).to_be_focused()
+    page.keyboard.press("Space")
+    expect(dialog.get_by_role("button", name="Go back")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(dialog.get_by_role("button", name="Delete", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("id=7")).to_be_visible()
+
+
 def test_it_asks_before_what_cannot_be_undone(guide: str, page: Page):
     page.goto(f"{guide}/styleguide")
     page.get_by_role("button", name="Delete…").click()
