@@ -5,6 +5,7 @@ python -m tests.browser.styleguide [port]     then open the address that it prin
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
@@ -47,7 +48,8 @@ def _pages() -> Blueprint:
     pages.add_url_rule("/styleguide", "styleguide", _styleguide)
     pages.add_url_rule("/empty", "empty", _empty)
     pages.add_url_rule("/bare", "bare", _bare)
-    pages.add_url_rule("/live", "live", lambda: f"Fetched {request.args.get('n', '')} <b>anew</b>")
+    fetched = itertools.count(1)
+    pages.add_url_rule("/live", "live", lambda: render_template("_live.html", number=next(fetched)))
     for name in ("log_out", "switch_account", "act"):
         pages.add_url_rule(f"/{name}", name, _acted, methods=["POST"])
     return pages

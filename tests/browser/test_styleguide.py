@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from tests.browser import styleguide
 from tests.browsing import TELEPHONE, WIDE, axe, fits, sticking_out
@@ -116,9 +116,24 @@ def test_times_are_the_viewers(guide: str, page: Page):
     assert ":" in (shown.get_attribute("title") or "")
 
 
-def test_a_live_part_fetches_itself(guide: str, page: Page):
+def test_a_live_part_fetches_itself_and_leaves_the_keyboard_where_it_is(guide: str, page: Page):
     page.goto(f"{guide}/styleguide")
-    expect(page.locator("#live")).to_have_text("Fetched 1 anew")
+    live = page.locator("#live")
+    link, more = live.get_by_role("link", name="An empty page"), live.locator("summary")
+    for place in (link, more):
+        expect(live).to_contain_text("Fetched")
+        place.focus()
+        _fetched_again(live)
+        expect(place).to_be_focused()
+    page.keyboard.press("Enter")
+    _fetched_again(live)
+    expect(live.get_by_text("All of it")).to_be_visible()
+    expect(more).to_be_focused()
+
+
+def _fetched_again(live: Locator) -> None:
+    before = live.locator("span").first.inner_text()
+    expect(live.locator("span").first).not_to_have_text(before)
 
 
 def test_the_menu_opens_on_a_telephone(guide: str, page: Page):

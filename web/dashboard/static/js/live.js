@@ -1,10 +1,19 @@
-// Live parts (htmx): they wait while nobody looks, keep what is unfolded, and notice when the session has ended.
+// Live parts (htmx): they wait while nobody looks, keep what is unfolded and where the keyboard is, and notice when the
+// session has ended.
 (() => {
-  const unfolded = new WeakMap();
+  const kept = new WeakMap();
+  const inUse = "dialog, input, select, textarea, [role=region]";
+
+  // How to find what was focused among what came for it; empty where that cannot be told.
+  function sameAs(element) {
+    if (element.id) return `#${CSS.escape(element.id)}`;
+    if (element.matches("details[id] > summary")) return `#${CSS.escape(element.parentElement.id)} > summary`;
+    return element.matches("a[href]") ? `a[href="${CSS.escape(element.getAttribute("href"))}"]` : "";
+  }
 
   document.addEventListener("htmx:beforeRequest", (event) => {
     const polls = (event.detail.elt.getAttribute("hx-trigger") || "").includes("every");
-    const busy = event.detail.elt.contains(document.activeElement?.closest("dialog, input, select, textarea"));
+    const busy = event.detail.target.contains(document.activeElement?.closest(inUse));
     if (polls && (document.hidden || busy)) event.preventDefault();
   });
 
@@ -22,13 +31,19 @@
       location.assign(xhr.responseURL);
       return;
     }
-    unfolded.set(xhr, [...target.querySelectorAll("details[open][id]")].map((details) => details.id));
+    const unfolded = flute.all(target, "details[open][id]").map((details) => details.id);
+    const focused = target.contains(document.activeElement) ? sameAs(document.activeElement) : "";
+    kept.set(xhr, { unfolded, focused });
   });
 
   document.addEventListener("htmx:afterSettle", (event) => {
-    for (const id of unfolded.get(event.detail.xhr) || []) {
+    const { unfolded, focused } = kept.get(event.detail.xhr) || { unfolded: [], focused: "" };
+    for (const id of unfolded) {
       const details = document.getElementById(id);
       if (details) details.open = true;
+    }
+    if (focused && document.activeElement === document.body) {
+      document.querySelector(focused)?.focus({ preventScroll: true });
     }
   });
 
