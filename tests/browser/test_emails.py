@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -268,20 +269,28 @@ def test_a_scheduled_mail_gets_another_time_and_is_taken_back(
     expect(page.get_by_role("button", name="Cancel mail…")).to_have_count(0)
 
 
-def test_nothing_that_a_mail_says_runs(office: Office, page: Page, watch: Watch, stack: Stack) -> None:
+@pytest.fixture
+def hostile_site() -> Iterator[socket.socket]:
+    """Where a mail would like to be heard of; it answers nobody."""
+    with socket.create_server(("127.0.0.1", 0)) as site:
+        site.setblocking(False)
+        yield site
+
+
+def test_nothing_that_a_mail_says_runs(
+    office: Office, page: Page, watch: Watch, stack: Stack, hostile_site: socket.socket
+) -> None:
     watch.allow("Content Security Policy")
     watch.allow("Blocked script execution")
     watch.allow("The document is sandboxed")
     watch.allow("Blocked form submission")
-    watch.allow("evil.example")
+    there = "http://{}:{}".format(*hostile_site.getsockname())
+    watch.allow(there)  # the browser complains of what it was kept from asking there
     stack.sandbox.set_mode("sendgrid", "bounce", text=HOSTILE)
     id_ = office.tenant.send(
         subject=HOSTILE,
         text=HOSTILE,
-        html=f"{HOSTILE}<p>Shown</p><a href='https://evil.example/a'>link</a><img src='https://evil.example/b.png'>"
-        "<script>parent.document.title='owned'</script><style>@import 'https://evil.example/c.css'</style>"
-        "<meta http-equiv=refresh content='0; url=https://evil.example/d'><form action='https://evil.example/e'>"
-        "<button>Send</button></form><iframe src='/emails'></iframe>",
+        html=_hostile_html(there),
         to=[{"email": "hostile@gone.example", "name": HOSTILE}],
         headers={"X-Hostile": HOSTILE},
         tags=["<b>tag"],
@@ -314,6 +323,17 @@ def test_nothing_that_a_mail_says_runs(office: Office, page: Page, watch: Watch,
     assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     assert page.evaluate("self.origin") == "null"
     assert page.title() == ""
+    with pytest.raises(BlockingIOError):
+        hostile_site.accept()  # nobody knocked
+
+
+def _hostile_html(there: str) -> str:
+    """HTML that tries to run, and to be heard of at this address."""
+    return f"""<link rel=preconnect href='{there}'><link rel=prefetch href='{there}/p'>{HOSTILE}<p>Shown</p>
+        <a href='{there}/a'>link</a><img src='{there}/b.png'><script>parent.document.title='owned'</script>
+        <style>@import '{there}/c.css'; p {{ background: url({there}/f.png) }}</style>
+        <meta http-equiv=refresh content='0; url={there}/d'><iframe src='/emails'></iframe>
+        <form action='{there}/e'><button>Send</button></form>"""
 
 
 def keep_the_file(page: Page) -> None:

@@ -10,7 +10,9 @@ import grpc
 import pytest
 from flask.testing import FlaskClient
 from flute.v1.session_service_pb2 import LogInResponse
+from flute.v1.suppression_service_pb2 import ImportSuppressionsRequest
 from google.rpc import code_pb2, error_details_pb2
+from urllib3 import encode_multipart_formdata
 
 from tests.integration.board import (
     HOSTILE,
@@ -136,6 +138,15 @@ def test_a_form_of_millions_of_fields_is_not_taken_apart(inside: FlaskClient, sc
     assert "1,000 fields" in answer.text
     assert time.process_time() - begin < 1
     assert set(script.calls) <= {"GetMe"}
+
+
+def test_a_long_list_may_be_pasted(inside: FlaskClient, script: Script):
+    lines = "".join(f"user{number}@example.com\n" for number in range(50_000))
+    form = {"csrf_token": forgery_token(inside.get("/suppressions/import")), "lines": lines}
+    body, kind = encode_multipart_formdata(form)
+    assert inside.post("/suppressions/import", data=body, content_type=kind).status_code == 200
+    [asked] = [one for one in script.requests if isinstance(one, ImportSuppressionsRequest)]
+    assert asked.csv.decode().splitlines() == ["email", *lines.splitlines()]
 
 
 def test_who_is_not_logged_in_fills_in_short_forms(web: FlaskClient, script: Script):

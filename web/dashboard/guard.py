@@ -69,6 +69,8 @@ def register(app: Flask, config: WebConfig) -> None:
     app.secret_key = config.secret_key
     app.config.update(
         FLUTE_PUBLIC_URL=config.public_url,
+        # Texts of a form may be as long as the form, whose length _take_form has bounded by then.
+        MAX_FORM_MEMORY_SIZE=MAX_FORM,
         SESSION_COOKIE_NAME="__Host-flute" if config.secure else "flute",
         SESSION_COOKIE_SECURE=config.secure,
         SESSION_COOKIE_HTTPONLY=True,
