@@ -171,7 +171,8 @@ def _decided(told: Effect, seen: Seen, verdict: Verdict) -> Effect:
     notice = Notice.ALERT_SENDER_DOMAIN if by_domain else None
     if verdict.action in _RESENDING:
         if seen.canceled:
-            return _with(told, State.CANCELED, notice, "; not resent, for the mail was canceled")
+            state = State.CANCELED if seen.state is State.CANCELED else State.FAILED
+            return _with(told, state, notice, "; not resent, for the mail was canceled")
         if why := _too_late(seen):
             return _with(told, State.FAILED, notice, why)
         where = "a provider that signs for the domain" if by_domain else "the next provider"

@@ -43,7 +43,7 @@ class _Mail:
 
 
 def cancel(given: str, environment_id: uuid.UUID | None, request_id: str = "") -> None:
-    """Take the email back as far as it waits; once more changes nothing.
+    """Take the email back as far as it waits: from then on nobody is sent it. Once more changes nothing.
 
     Raises NotFound, and FailedPrecondition while a call may be under way or when nothing waits any more.
     """
@@ -65,7 +65,7 @@ def cancel(given: str, environment_id: uuid.UUID | None, request_id: str = "") -
         writes.move(row.id, State.CANCELED)
         writes.tell(mail.row.id, EventType.CANCELED, _by("canceled", request_id), row.id)
     writes.flush()
-    _end_attempts([row.id for row in mail.waiting])
+    _end_attempts([row.id for row in mail.recipients])
     # The lease counts up, so that a worker that holds the mail from before may no longer decide.
     _save(mail, lease=Email.lease + 1, due_time=None)
 
@@ -112,8 +112,8 @@ def _under_way(email_id: uuid.UUID) -> bool:
 
 
 def _end_attempts(recipient_ids: Sequence[int]) -> None:
-    """Of what may have been taken before, as far as anybody knows: no later bounce leads to a new attempt."""
-    entries = update(Ledger).where(Ledger.recipient_id.in_(recipient_ids), Ledger.action.is_(None))
+    """Whatever was made of the attempts before: no later bounce, and no silence, leads to another one."""
+    entries = update(Ledger).where(Ledger.recipient_id.in_(recipient_ids))
     db.session.execute(entries.values(action=Action.NONE))
 
 

@@ -136,6 +136,7 @@ _OVERDUE = text(
         AND a.start_time > :now - :watched AND a.start_time <= :now - :floor
         AND a.start_time <= :now - d.edge_s * interval '1 second'
     JOIN ledger l ON l.attempt_id = a.id AND l.outcome = '{Outcome.ACCEPTED}' AND l.fate IS NULL
+        AND l.action IS DISTINCT FROM '{Action.NONE}'
     JOIN recipient r ON r.id = l.recipient_id AND r.state = '{State.SENT}' AND {_DOMAIN} = b.domain
     JOIN email e ON e.id = r.email_id
     JOIN environment n ON n.id = e.environment_id AND n.on_delay = '{DelayPolicy.RESEND}'

@@ -11,11 +11,15 @@ from flask import Flask
 from sqlalchemy import select
 
 from flute_server.domain.breaker import DOMAIN, BreakerState
+from flute_server.domain.event import ProviderEvent, ProviderEventKind
 from flute_server.domain.outcome import Fate
 from flute_server.domain.state import State
+from flute_server.domain.verdict import Diagnostic
 from flute_server.local.embedded import Services
-from flute_server.models import Breaker, Email, Event, Inbound, Recipient, db
-from flute_server.sending import health
+from flute_server.models import Attempt, Breaker, Email, Event, Inbound, Recipient, db
+from flute_server.sending import feedback, health
+from flute_server.sending.record import Writes
+from flute_server.sending.reschedule import cancel
 from flute_server.sending.routing import win_probe
 from tests.integration.places import Place, fresh_app
 
@@ -170,6 +174,54 @@ def test_overdue_mail_is_resent_once_with_its_proof(app: Flask):
         row.state = State.SENT
     watch()
     assert set(recipients(mails)) == {State.SENT}
+
+
+def test_what_was_queued_for_silence_and_then_taken_back_is_not_resent_for_a_late_bounce(app: Flask):
+    place = Place.create(on_delay="resend")
+    mails = silence(place, "outlook.com")
+    watch()
+    assert set(recipients(mails)) == {State.QUEUED}
+    for id_ in mails:
+        cancel(str(id_), place.environment_id)
+        _bounce(place, id_, "550 5.7.1 blocked using zen.spamhaus.org")
+    assert set(recipients(mails)) == {State.CANCELED}
+    assert [due(id_) for id_ in mails] == [None] * len(mails)
+
+
+def test_what_was_taken_back_for_another_recipient_is_not_resent_for_silence(app: Flask):
+    place = Place.create(on_delay="resend")
+    mails = silence(place, "outlook.com")
+    for id_ in mails:
+        email = db.session.get_one(Email, id_)
+        waiting = {"kind": "cc", "address": "bob@example.com", "name": "", "state": State.QUEUED}
+        db.session.add(
+            Recipient(
+                email_id=id_, environment_id=place.environment_id, email_time=email.create_time, **waiting
+            )
+        )
+        db.session.commit()
+        cancel(str(id_), place.environment_id)
+    watch()
+    assert state(place, "outlook.com") is BreakerState.OPEN
+    assert sorted(recipients(mails)) == sorted([State.SENT, State.CANCELED] * len(mails))
+
+
+def _bounce(place: Place, email_id: uuid.UUID, text: str) -> None:
+    """The first account says so of the mail that it took."""
+    attempt_id = db.session.scalars(select(Attempt.id).where(Attempt.email_id == email_id)).one()
+    event = ProviderEvent(
+        ProviderEventKind.BOUNCED,
+        key=str(email_id),
+        time=now(),
+        attempt_id=str(attempt_id),
+        diagnostic=Diagnostic(text=text),
+    )
+    [found] = feedback.match([event], place.accounts[0])
+    assert found
+    writes = Writes(now())
+    feedback.apply([found], writes)
+    writes.flush()
+    db.session.commit()
 
 
 def test_overdue_mail_is_not_resent_when_nobody_else_could_take_it(app: Flask):

@@ -114,8 +114,9 @@ def test_a_bounce_that_comes_too_late_or_too_often_resends_nothing():
 def test_a_bounce_of_what_was_taken_back_resends_nothing(told: Verdict):
     """Also when an earlier call, of which nothing was known, had delivered it."""
     taken_back = replace(SENT, state=State.CANCELED, outcome=Outcome.AMBIGUOUS, canceled=True)
-    for seen in (taken_back, after(taken_back, Kind.DELIVERED)):
-        assert effect(Kind.BOUNCED, seen, told).state is State.CANCELED
+    assert effect(Kind.BOUNCED, taken_back, told).state is State.CANCELED
+    for seen in (after(taken_back, Kind.DELIVERED), replace(SENT, canceled=True)):
+        assert effect(Kind.BOUNCED, seen, told).state is State.FAILED
 
 
 @pytest.mark.parametrize("elsewhere", [Elsewhere.OPEN, Elsewhere.TAKEN, Elsewhere.ARRIVED])

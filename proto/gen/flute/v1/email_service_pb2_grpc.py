@@ -144,7 +144,7 @@ class EmailServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelEmail(self, request, context):
-        """Takes a mail back as far as it still waits: what this answers is never sent afterwards.
+        """Takes a mail back as far as it still waits. From then on nobody is sent it, nor resent it where it bounces.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

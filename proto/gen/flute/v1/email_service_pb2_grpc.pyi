@@ -51,7 +51,7 @@ class EmailServiceStub:
     ListEmails: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.ListEmailsRequest, _email_service_pb2.ListEmailsResponse]
     """The environment's mails, newest first, as far as they match every filter that is given."""
     CancelEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.CancelEmailRequest, _email_pb2.Email]
-    """Takes a mail back as far as it still waits: what this answers is never sent afterwards."""
+    """Takes a mail back as far as it still waits. From then on nobody is sent it, nor resent it where it bounces."""
     RescheduleEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.RescheduleEmailRequest, _email_pb2.Email]
     """Gives a scheduled mail another time."""
     ResendEmail: _grpc.UnaryUnaryMultiCallable[_email_service_pb2.ResendEmailRequest, _email_pb2.Email]
@@ -79,7 +79,7 @@ class EmailServiceAsyncStub(EmailServiceStub):
     ListEmails: _aio.UnaryUnaryMultiCallable[_email_service_pb2.ListEmailsRequest, _email_service_pb2.ListEmailsResponse]  # type: ignore[assignment]
     """The environment's mails, newest first, as far as they match every filter that is given."""
     CancelEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.CancelEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
-    """Takes a mail back as far as it still waits: what this answers is never sent afterwards."""
+    """Takes a mail back as far as it still waits. From then on nobody is sent it, nor resent it where it bounces."""
     RescheduleEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.RescheduleEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
     """Gives a scheduled mail another time."""
     ResendEmail: _aio.UnaryUnaryMultiCallable[_email_service_pb2.ResendEmailRequest, _email_pb2.Email]  # type: ignore[assignment]
@@ -152,7 +152,7 @@ class EmailServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _email_service_pb2.CancelEmailRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_email_pb2.Email, _abc.Awaitable[_email_pb2.Email]]:
-        """Takes a mail back as far as it still waits: what this answers is never sent afterwards."""
+        """Takes a mail back as far as it still waits. From then on nobody is sent it, nor resent it where it bounces."""
 
     @_abc_1.abstractmethod
     def RescheduleEmail(
