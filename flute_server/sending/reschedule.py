@@ -19,7 +19,7 @@ from flute_server.domain.state import EventType, State
 from flute_server.domain.validation import send_at_fault
 from flute_server.domain.verdict import Action
 from flute_server.domain.wording import to_be_sent
-from flute_server.errors import FailedPrecondition, Violation, invalid, no_email
+from flute_server.errors import FailedPrecondition, PermissionDenied, Violation, invalid, no_email
 from flute_server.models import Attempt, Email, Ledger, Recipient, db
 from flute_server.sending.record import Writes
 
@@ -30,7 +30,7 @@ _WAITING = frozenset({State.SCHEDULED, State.QUEUED})
 class _Mail:
     """An email whose row is locked until the transaction ends."""
 
-    row: Row[uuid.UUID, uuid.UUID, datetime]
+    row: Row[uuid.UUID, uuid.UUID, bool, datetime]
     recipients: Sequence[Row[int, str]]
     now: datetime
 
@@ -42,12 +42,15 @@ class _Mail:
         return any(row.state == state for row in self.recipients)
 
 
-def cancel(given: str, environment_id: uuid.UUID | None, request_id: str = "") -> None:
+def cancel(
+    given: str, environment_id: uuid.UUID | None, request_id: str = "", *, tests_only: bool = False
+) -> None:
     """Take the email back as far as it waits: from then on nobody is sent it. Once more changes nothing.
 
-    Raises NotFound, and FailedPrecondition while a call may be under way or when nothing waits any more.
+    Raises NotFound, PermissionDenied for live mail where the caller may touch `tests_only`, and
+    FailedPrecondition while a call may be under way or when nothing waits any more.
     """
-    mail = _locked(given, environment_id)
+    mail = _locked(given, environment_id, tests_only=tests_only)
     if not mail.waiting and mail.has(State.CANCELED):
         db.session.rollback()
         return
@@ -70,12 +73,20 @@ def cancel(given: str, environment_id: uuid.UUID | None, request_id: str = "") -
     _save(mail, lease=Email.lease + 1, due_time=None)
 
 
-def reschedule(given: str, environment_id: uuid.UUID | None, send_at: datetime, request_id: str = "") -> bool:
+def reschedule(
+    given: str,
+    environment_id: uuid.UUID | None,
+    send_at: datetime,
+    request_id: str = "",
+    *,
+    tests_only: bool = False,
+) -> bool:
     """Give a scheduled email another time; True if that is at once, as the past is.
 
-    Raises NotFound, InvalidArgument for a time too far ahead, FailedPrecondition unless all is scheduled.
+    Raises NotFound, PermissionDenied as `cancel` does, InvalidArgument for a time too far ahead,
+    FailedPrecondition unless all is scheduled.
     """
-    mail = _locked(given, environment_id)
+    mail = _locked(given, environment_id, tests_only=tests_only)
     if why := send_at_fault(send_at, mail.now):
         raise invalid([Violation("send_at", why)])
     if any(row.state != State.SCHEDULED for row in mail.recipients):
@@ -94,14 +105,18 @@ def reschedule(given: str, environment_id: uuid.UUID | None, send_at: datetime, 
     return at_once
 
 
-def _locked(given: str, environment_id: uuid.UUID | None) -> _Mail:
+def _locked(given: str, environment_id: uuid.UUID | None, *, tests_only: bool) -> _Mail:
     """The email with this id, in this environment if one is given."""
-    query = select(Email.id, Email.environment_id, func.now().label("now"))
+    query = select(Email.id, Email.environment_id, Email.test, func.now().label("now"))
     query = query.where(Email.id == as_uuid(given)).with_for_update()
     row = db.session.execute(query).one_or_none()
     if row is None or not is_own_environment(row.environment_id, environment_id):
         db.session.rollback()
         raise no_email()
+    if tests_only and not row.test:
+        db.session.rollback()
+        text = "this mail is meant in earnest, and a key of the kind test acts on tests alone; use a live key"
+        raise PermissionDenied("TEST_KEY", text)
     recipients = select(Recipient.id, Recipient.state).where(Recipient.email_id == row.id)
     return _Mail(row, db.session.execute(recipients.order_by(Recipient.id)).all(), row.now)
 

@@ -16,6 +16,7 @@ from flute.v1 import (
 )
 
 from flute_server.domain.simulation import DOMAIN
+from tests.rpc import TOMORROW
 from tests.stack import Stack, Tenant, until
 
 ENDS = {
@@ -92,6 +93,20 @@ def test_a_live_key_cannot_send_to_the_simulator(stack: Stack, tester: Tenant) -
     mistyped = tester.post(to=[{"email": address("bounce")}])
     assert mistyped.status_code == 422
     assert "it plays delivered, bounced," in mistyped.json()["detail"]
+
+
+def test_a_test_key_moves_no_live_mail(stack: Stack, tester: Tenant) -> None:
+    client = stack.client
+    request = api_key_service_pb2.CreateApiKeyRequest(environment_id=tester.environment_id, name="app")
+    live = replace(tester, access_token=client.call(client.api_keys.CreateApiKey, request).access_token)
+    id_ = live.send(send_at=TOMORROW.isoformat())
+    url, headers = f"{stack.web_address}/v1/email/{id_}", {"Authorization": f"Bearer {tester.access_token}"}
+    answers = [
+        requests.patch(url, json={"send_at": "2020-01-01T00:00:00Z"}, headers=headers, timeout=15),
+        requests.post(f"{url}/cancel", headers=headers, timeout=15),
+    ]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "test_key")] * 2
+    assert live.get(id_)["status"] == "scheduled"
 
 
 def test_a_live_key_cannot_send_a_test_again(stack: Stack, tester: Tenant) -> None:

@@ -69,6 +69,12 @@ _ALL = (
         "insufficient_scope", 403, "The key may not do this.", "Use a key with the scope that `detail` names."
     ),
     Kind(
+        "test_key",
+        403,
+        "The mail is a live one, and the key of the kind `test`.",
+        "Use a live key of the same environment.",
+    ),
+    Kind(
         "from_domain_mismatch",
         403,
         "The author's address is not in the environment's domain.",
