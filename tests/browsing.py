@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, expect, sync_playwright
 
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 TELEPHONE: ViewportSize = {"width": 380, "height": 800}
+# As long as Playwright waits for all else. Its own 5 s are short for a machine that stalls.
+expect.set_options(timeout=30_000)
 
 
 @contextmanager

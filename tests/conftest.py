@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from flute_server import sandbox as sandboxes
 from flute_server.local.embedded import Services, temporary
 from flute_server.sandbox import Sandbox
 from tests.name_server import NameServer, running_name_server
 from tests.stack import Stack, running
+
+# The same examples in every run, however long they take: a rare find must not stop somebody else's change,
+# and that a machine stalls is no fault of ours. With FLUTE_EXAMPLES set, new ones are looked for.
+settings.register_profile(
+    "flute",
+    deadline=None,
+    derandomize="FLUTE_EXAMPLES" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("flute")
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ class Caller:
         )
 
     def call(self, name: str, request: Any) -> Any:
-        return getattr(self.stub, name)(request, metadata=self.metadata, timeout=15)
+        return getattr(self.stub, name)(request, metadata=self.metadata, timeout=60)
 
     def send(self, made: pb.EmailContent | None = None, key: str = "") -> pb.Email:
         request = SendEmailRequest(content=made or content(), request_id=key)
@@ -61,7 +61,7 @@ class Caller:
 
     def trailing(self, name: str, request: Any) -> tuple[Any, dict[str, str]]:
         """The answer and its trailing metadata."""
-        answer, call = getattr(self.stub, name).with_call(request, metadata=self.metadata, timeout=15)
+        answer, call = getattr(self.stub, name).with_call(request, metadata=self.metadata, timeout=60)
         return answer, {str(key): str(value) for key, value in call.trailing_metadata()}
 
 

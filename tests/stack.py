@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import secrets
 import signal
 import socket
@@ -34,11 +35,13 @@ from flute_server.sandbox import Sandbox
 from flute_server.schema import upgrade
 
 ROOT = Path(__file__).parent.parent
-START_S = 30.0
+START_S = 90.0
 DOMAIN = "flutemail.io"
+# How long a worker waits for a provider: longer than this machine may stall, shorter than a test should take.
+READ_TIMEOUT_S = 5
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """The first true value of the condition. Fails the test, saying what was waited for."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -57,9 +60,13 @@ def fresh_database(services: Services, name: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a server that starts later or comes and goes: none that the system gives out meanwhile, to
+    the calls that programs make or to servers that take any port (from 32768 on)."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -121,7 +128,8 @@ class Stack:
             "FLUTE_WEB_BIND": self.web_address.removeprefix("http://"),
             "FLUTE_ALLOW_PRIVATE_ADDRESSES": "1",
             "FLUTE_PUBLIC_URL": self.web_address,
-            "FLUTE_READ_TIMEOUT": "2",
+            "FLUTE_READ_TIMEOUT": str(READ_TIMEOUT_S),
+            "FLUTE_WEB_RPC_TIMEOUT": "30",
             **self.settings,
         }
         self.config = Config.from_env(self.env)
@@ -173,7 +181,11 @@ class Stack:
                 "UPDATE email SET due_time = NULL, lease = lease + 1"
                 " WHERE due_time < now() + interval '1 hour'"
             )
-            in_a_call = "SELECT 1 FROM attempt WHERE end_time IS NULL AND start_time > now() - interval '3 s'"
+            longest = READ_TIMEOUT_S + 1
+            in_a_call = (
+                "SELECT 1 FROM attempt WHERE end_time IS NULL"
+                f" AND start_time > now() - interval '{longest} s'"
+            )
             until(lambda: not database.execute(in_a_call).fetchone(), "no mail is under way")
 
     def stop(self) -> None:
@@ -282,7 +294,7 @@ class Tenant:
 
     def post(self, **fields: Any) -> requests.Response:
         url = f"{self.stack.web_address}/v1/email"
-        return requests.post(url, json=self.body(**fields), timeout=15)
+        return requests.post(url, json=self.body(**fields), timeout=60)
 
     def send(self, **fields: Any) -> str:
         """The id of an accepted mail."""
@@ -292,12 +304,12 @@ class Tenant:
 
     def get(self, id_: str) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.access_token}"}
-        answer = requests.get(f"{self.stack.web_address}/v1/email/{id_}", headers=headers, timeout=15)
+        answer = requests.get(f"{self.stack.web_address}/v1/email/{id_}", headers=headers, timeout=60)
         assert answer.status_code == 200, answer.text
         story: dict[str, Any] = answer.json()
         return story
 
-    def wait(self, id_: str, status: str, seconds: float = 20.0) -> dict[str, Any]:
+    def wait(self, id_: str, status: str, seconds: float = 60.0) -> dict[str, Any]:
         """The mail as soon as it has this status."""
 
         def there() -> dict[str, Any] | None:

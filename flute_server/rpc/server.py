@@ -129,6 +129,8 @@ def build(config: Config, stop: threading.Event) -> tuple[grpc.Server, health.He
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            # A second server at our address is refused; else the kernel would give it some of our calls.
+            ("grpc.so_reuseport", 0),
             # A listener whose machine is gone gives its stream back.
             ("grpc.keepalive_time_ms", 60_000),
         ],

@@ -68,7 +68,7 @@ class Sandbox:
         """How many mails were accepted. Filters: provider, to."""
         return cast(int, self._call("GET", "/inbox/count", query=filters)["count"])
 
-    def wait_for(self, count: int, timeout_s: float = 10.0, **filters: object) -> list[dict[str, Any]]:
+    def wait_for(self, count: int, timeout_s: float = 60.0, **filters: object) -> list[dict[str, Any]]:
         """The inbox, as soon as it holds `count` mails. Raises SandboxError when it does not in time."""
         deadline = time.monotonic() + timeout_s
         while (found := self.count(**filters)) < count:
@@ -114,7 +114,7 @@ class Sandbox:
         """{"count", "kinds": {kind: how many}, "states": {state: how many}}; filters as for events."""
         return cast("dict[str, Any]", self._call("GET", "/events/count", query=filters))
 
-    def wait_for_events(self, count: int, timeout_s: float = 10.0, **filters: object) -> list[dict[str, Any]]:
+    def wait_for_events(self, count: int, timeout_s: float = 60.0, **filters: object) -> list[dict[str, Any]]:
         """The events that were taken, as soon as there are so many. Raises SandboxError."""
         deadline = time.monotonic() + timeout_s
         wanted = {"state": "taken", **filters}

@@ -45,7 +45,7 @@ class Receiver:
             return next(self._answers, 200)
 
     def wait(
-        self, done: Callable[[list[Post]], Any], timeout_s: float = 10.0, what: str = "it did not come"
+        self, done: Callable[[list[Post]], Any], timeout_s: float = 60.0, what: str = "it did not come"
     ) -> list[Post]:
         """The POSTs, as soon as they satisfy. Raises TimeoutError."""
         with self._changed:
@@ -144,7 +144,7 @@ class Postbox:
         with bind("127.0.0.1", 0) as free:
             # aiosmtpd connects to itself before it tells its port, so it has to be told one.
             self.port: int = free.getsockname()[1]
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=10)
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=60)
         self._controller.start()
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
@@ -154,7 +154,7 @@ class Postbox:
         self.mails.append(Arrived(sender, list(envelope.rcpt_tos), content))
         return "250 2.0.0 OK"
 
-    def wait(self, count: int, timeout_s: float = 10.0) -> list[Arrived]:
+    def wait(self, count: int, timeout_s: float = 60.0) -> list[Arrived]:
         """So many mails. Raises TimeoutError."""
         deadline = time.monotonic() + timeout_s
         while len(self.mails) < count:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from flute_server import sandbox as sandboxes
 from flute_server.local.embedded import Services
-from flute_server.sandbox import Sandbox
 from tests.browser.town import Town
 from tests.browsing import WIDE, Watch, chromium
 from tests.stack import fresh_database, running
@@ -27,7 +27,6 @@ def browser() -> Iterator[Browser]:
 def watched(browser: Browser, **settings: Any) -> Iterator[tuple[Page, Watch]]:
     """A page of a fresh context with these settings, which must not complain until the end."""
     context = browser.new_context(**{"viewport": WIDE, **settings})
-    context.set_default_timeout(10_000)
     page = context.new_page()
     watch = Watch(page)
     yield page, watch
@@ -57,7 +56,6 @@ def watch(opened: tuple[Page, Watch]) -> Watch:
 def other(browser: Browser) -> Iterator[Page]:
     """A second browser, of somebody else or in another place."""
     context = browser.new_context(viewport=WIDE)
-    context.set_default_timeout(10_000)
     page = context.new_page()
     watch = Watch(page)
     watch.allow("status of 403")
@@ -67,18 +65,17 @@ def other(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="package")
-def town(
-    services: Services, running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Town]:
-    """A system of our own, in which nobody has signed up yet, and whose mail the sandbox gets."""
+def town(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """A system of our own, in which nobody has signed up yet, with a sandbox that gets its mail alone."""
     redis = services.redis_url.removesuffix("/0").partition("?")[0]
     database = fresh_database(services, "browser_people")
     own = replace(services, database_url=database, redis_url=f"{redis}?db=9")
-    login, (host, port) = running_sandbox.credentials("smtp"), running_sandbox.address("smtp")
-    settings = {
-        "FLUTE_SIGN_UP": "open",
-        "FLUTE_SYSTEM_FROM": "Flute <flute@flutemail.io>",
-        "FLUTE_SYSTEM_SMTP": f"smtp://{login['username']}:{login['password']}@{host}:{port}?starttls=off",
-    }
-    with running(own, running_sandbox, tmp_path_factory.mktemp("people"), 1, **settings) as stack:
-        yield Town(stack)
+    with sandboxes.start() as sandbox:
+        login, (host, port) = sandbox.credentials("smtp"), sandbox.address("smtp")
+        settings = {
+            "FLUTE_SIGN_UP": "open",
+            "FLUTE_SYSTEM_FROM": "Flute <flute@flutemail.io>",
+            "FLUTE_SYSTEM_SMTP": f"smtp://{login['username']}:{login['password']}@{host}:{port}?starttls=off",
+        }
+        with running(own, sandbox, tmp_path_factory.mktemp("people"), 1, **settings) as stack:
+            yield Town(stack)

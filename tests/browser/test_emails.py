@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, StorageState, expect
 
 from tests.browsing import WIDE, Watch, axe, fits
 from tests.rpc import TOMORROW, new_key
-from tests.stack import DOMAIN, Stack, Tenant
+from tests.stack import DOMAIN, Stack, Tenant, until
 
 PASSWORD = "correct horse battery"
 HERE = "Asia/Kolkata"  # the viewer, 5½ hours ahead of UTC
@@ -80,7 +80,6 @@ def visit(office: Office, stack: Stack, browser: Browser) -> Iterator[tuple[Page
     """Their browser. The test fails at its end if a page complained or asked another origin."""
     stack.listen(office.tenant, "sendgrid", "postmark")
     context = browser.new_context(viewport=WIDE, storage_state=office.cookies, timezone_id=HERE)
-    context.set_default_timeout(10_000)
     page = context.new_page()
     watch = Watch(page)
     yield page, watch
@@ -384,6 +383,7 @@ def test_list_and_story_are_live(office: Office, page: Page, stack: Stack) -> No
     stack.sandbox.set_mode("sendgrid", "down")
     stack.sandbox.set_mode("postmark", "down")
     id_ = office.tenant.send(subject="Waiting")
+    until(lambda: "deferred" in str(office.tenant.get(id_)["timeline"]), "both were tried")
     page.goto(office.url())
     expect(page.get_by_role("row", name="Waiting")).to_contain_text("Queued")
     before = rows(page).count()

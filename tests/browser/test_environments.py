@@ -137,7 +137,7 @@ def run(command: str) -> tuple[int, dict[str, object]]:
     """Status and answer of a command as it stands on the page."""
     assert command.startswith("curl ")
     full = command + " -s -w '\\n%{http_code}'"
-    ran = subprocess.run(["sh", "-c", full], capture_output=True, text=True, timeout=20, check=True)
+    ran = subprocess.run(["sh", "-c", full], capture_output=True, text=True, timeout=60, check=True)
     body, _, status = ran.stdout.rpartition("\n")
     return int(status), json.loads(body)
 
@@ -412,7 +412,7 @@ def test_a_viewer_sees_and_changes_nothing(team: Team, environment: str, visit: 
         for path, fields in posts.items():
             address = f"{team.url}/environments/{environment}/{path}"
             data = {**fields, "csrf_token": token}
-            answer = requests.post(address, data=data, cookies=cookies, timeout=15, allow_redirects=False)
+            answer = requests.post(address, data=data, cookies=cookies, timeout=60, allow_redirects=False)
             assert answer.status_code in {403, 422}, (path, answer.status_code)
             assert "takes the role" in answer.text, path
     finally:

@@ -30,6 +30,7 @@ def battle(folder: Path, sandbox: Sandbox, policy: str, mails: int, seed: int) -
             workers=2,
             FLUTE_READ_TIMEOUT="1",
             FLUTE_CONNECT_TIMEOUT="1",
+            FLUTE_WEB_RPC_TIMEOUT="10",
         ) as stack,
     ):
         tenant = stack.tenant(*PROVIDERS, on_ambiguous=POLICIES[policy])

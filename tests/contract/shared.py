@@ -100,7 +100,7 @@ class EchoServer:
     def _serve(self) -> None:
         connection, _ = self._listener.accept()
         with connection:
-            connection.settimeout(0.2)
+            connection.settimeout(1)  # nobody speaks: SMTP
             try:
                 spoke = connection.recv(65536)
             except TimeoutError:

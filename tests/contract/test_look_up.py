@@ -34,12 +34,14 @@ def trace(mail: Handoff, *, age: timedelta = timedelta(0), message_id: str = "")
 def test_a_mail_whose_answer_was_lost_is_found(
     slug: str, sandbox: Sandbox, mode: str, message: object
 ) -> None:
-    provider = registry.connect(slug, credentials(slug, sandbox), network(read_timeout_s=1.0))
+    provider = registry.connect(slug, credentials(slug, sandbox), network())
+    hasty = registry.connect(slug, credentials(slug, sandbox), network(read_timeout_s=1.0))
     lost = handoff(FULL if message is FULL else SIMPLE, attempt_id="attempt-lost")
     wanted = trace(lost)
     provider.send(handoff(SIMPLE, attempt_id="attempt-before"))
     sandbox.set_mode(slug, mode)
-    assert provider.send(lost).reply.kind is ErrorKind.AMBIGUOUS
+    assert hasty.send(lost).reply.kind is ErrorKind.AMBIGUOUS
+    hasty.close()
     sandbox.set_mode(slug, "ok")
     provider.send(handoff(SIMPLE, attempt_id="attempt-after"))
 

@@ -263,7 +263,7 @@ def test_one_refused_address_blames_no_other(provider: Provider, facts: Facts, s
 
 @pytest.mark.parametrize("mode", ["drop_answer", "hang"])
 def test_no_answer_after_the_mail_left_is_ambiguous(slug: str, sandbox: Sandbox, mode: str) -> None:
-    provider = registry.connect(slug, credentials(slug, sandbox), network(read_timeout_s=0.5))
+    provider = registry.connect(slug, credentials(slug, sandbox), network(read_timeout_s=1.0))
     sandbox.set_mode(slug, mode)
 
     result = provider.send(handoff(SIMPLE))

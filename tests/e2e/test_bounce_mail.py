@@ -28,10 +28,12 @@ def bounces(stack: Stack) -> Iterator[tuple[str, int]]:
         except OSError:
             return False
 
-    until(greets, f"flute bounces listens:\n{process.text()}")
-    stack.sandbox.set_bounces("127.0.0.1", port)
-    yield "127.0.0.1", port
-    process.stop()
+    try:
+        until(greets, "flute bounces listens")
+        stack.sandbox.set_bounces("127.0.0.1", port)
+        yield "127.0.0.1", port
+    finally:
+        process.stop()
 
 
 def tenant_with_return_path(stack: Stack) -> Tenant:
@@ -67,9 +69,9 @@ def test_a_mail_server_may_post_a_bounce_instead(stack: Stack) -> None:
     [mail] = stack.sandbox.inbox()
     dsn = returned_mail("ada@example.com")
     url = f"{stack.web_address}/v1/bounces"
-    assert requests.post(url, data=dsn, timeout=10).status_code == 401
+    assert requests.post(url, data=dsn, timeout=60).status_code == 401
     path = {"recipient": mail["envelope"]["from"]}
-    assert requests.post(url, params=path, data=dsn, timeout=10).status_code == 200
+    assert requests.post(url, params=path, data=dsn, timeout=60).status_code == 200
     tenant.wait(id_, "bounced")
 
 
@@ -81,7 +83,7 @@ def test_nobody_can_forge_a_bounce(stack: Stack, bounces: tuple[str, int]) -> No
     path = mail["envelope"]["from"]
     local, _, domain = path.partition("@")
     forged = f"{local[:-1]}{'a' if local[-1] != 'a' else 'b'}@{domain}"
-    with smtplib.SMTP(*bounces, timeout=10) as client:
+    with smtplib.SMTP(*bounces, timeout=60) as client:
         client.ehlo()
         client.mail("")
         code, _ = client.rcpt(forged)

@@ -157,3 +157,14 @@ def test_a_frozen_server_holds_up_one_call_and_no_more(stack: Stack) -> None:
         stack.server.popen.send_signal(signal.SIGCONT)
     until(lambda: post() == (202, ""), "it goes on")
     app.extensions["flute"].close()
+
+
+def test_a_second_server_at_the_same_address_is_refused(stack: Stack) -> None:
+    second = stack.process("second-server", "-m", "flute_server")
+    second.start()
+    assert second.popen
+    try:
+        assert second.popen.wait(60) != 0
+    finally:
+        second.kill()
+    assert "cannot listen on FLUTE_GRPC_ADDRESS" in second.text()

@@ -84,8 +84,8 @@ def test_deferred_mail_is_delivered_in_the_end(stack: Stack) -> None:
     stack.sandbox.set_mode("postmark", "defer", seconds=1)
     tenant = listening(stack, "postmark", "mailgun")
     id_ = tenant.send()
-    tenant.wait(id_, "deferred")
     story = tenant.wait(id_, "delivered")
+    assert "deferred" in moments(story)
     assert len(story["attempts"]) == 1
 
 
@@ -114,17 +114,17 @@ def test_a_webhook_without_proof_is_refused(stack: Stack, slug: str) -> None:
     tenant = listening(stack, slug)
     url = f"{stack.web_address}/v1/webhooks/{slug}/{tenant.provider_accounts[slug]}"
     body = [{"email": "ada@example.com", "event": "bounce", "sg_event_id": "x", "timestamp": 1}]
-    assert requests.post(url, json=body, timeout=10).status_code == 401
-    assert requests.post(url, json=body, auth=("flute", "wrong"), timeout=10).status_code == 401
-    assert requests.post(url, data=b"x" * 10_000_000, timeout=30).status_code == 413
+    assert requests.post(url, json=body, timeout=60).status_code == 401
+    assert requests.post(url, json=body, auth=("flute", "wrong"), timeout=60).status_code == 401
+    assert requests.post(url, data=b"x" * 10_000_000, timeout=60).status_code == 413
     other_account = url[:-4] + "0000"
-    assert requests.post(other_account, json=body, timeout=10).status_code == 404
+    assert requests.post(other_account, json=body, timeout=60).status_code == 404
 
 
 def test_a_truncated_body_with_the_right_password_is_malformed(stack: Stack) -> None:
     tenant = listening(stack, "postmark")
     url = f"{stack.web_address}/v1/webhooks/postmark/{tenant.provider_accounts['postmark']}"
-    answer = requests.post(url, data=b'{"RecordType": "Bou', auth=("flute", "a-webhook-password"), timeout=10)
+    answer = requests.post(url, data=b'{"RecordType": "Bou', auth=("flute", "a-webhook-password"), timeout=60)
     assert answer.status_code == 400
 
 
@@ -143,7 +143,7 @@ def test_events_of_one_account_never_touch_anothers_mail(stack: Stack) -> None:
         "Metadata": {"flute_email": id_, "flute_attempt": story["attempts"][0]["id"]},
     }
     url = f"{stack.web_address}/v1/webhooks/postmark/{tenant.provider_accounts['postmark']}"
-    answer = requests.post(url, json=event, auth=("flute", "a-webhook-password"), timeout=10)
+    answer = requests.post(url, json=event, auth=("flute", "a-webhook-password"), timeout=60)
     assert answer.status_code == 200
     mine = tenant.wait(tenant.send(), "sent")
     assert stranger.get(id_)["status"] == mine["status"] == "sent"
@@ -157,8 +157,10 @@ def test_a_lost_answer_is_not_repeated_where_the_policy_is_to_wait_for_proof(sta
     stack.sandbox.set_mode(slug, "drop_answer")
     tenant = listening(stack, slug, other(slug), on_ambiguous=WAIT)
     id_ = tenant.send()
-    story = tenant.wait(id_, "delivered")
-    assert outcomes(story) == [(slug, "accepted", "ambiguous")]
+    tenant.wait(id_, "delivered")
+    # The proof may come before the worker has written down that the answer was lost.
+    expected = [(slug, "accepted", "ambiguous")]
+    until(lambda: outcomes(tenant.get(id_)) == expected, "the lost answer is on record")
     assert len(tenant.inbox(id_)) == 1
 
 
@@ -213,12 +215,13 @@ def test_blocked_at_one_domain_only_that_domain_moves_and_comes_back(stack: Stac
 
     for _ in range(3):
         assert taken_by("outlook.com") == ["sendgrid", "postmark"]
-    assert taken_by("outlook.com") == ["postmark"]
+    # Not all of them: the breaker lets a mail through now and then, to see.
+    until(lambda: taken_by("outlook.com") == ["postmark"], "outlook.com goes past sendgrid")
     assert taken_by("gmail.com") == ["sendgrid"]
     story = tenant.wait(tenant.send(to=[{"email": "ada@outlook.com"}]), "delivered")
     assert "outlook.com" in story["attempts"][0]["candidates"][0]["reason"]
     stack.sandbox.set_mode("sendgrid", "ok")
-    until(lambda: taken_by("outlook.com") == ["sendgrid"], "outlook.com is back at sendgrid", 60)
+    until(lambda: taken_by("outlook.com") == ["sendgrid"], "outlook.com is back at sendgrid", 120)
     request = provider_account_service_pb2.GetProviderAccountRequest(id=tenant.provider_accounts["sendgrid"])
     account = stack.client.call(stack.client.provider_accounts.GetProviderAccount, request)
     assert account.breaker_state == provider_account_service_pb2.BREAKER_STATE_CLOSED

@@ -103,7 +103,7 @@ def test_fifty_calls_at_once_store_one_mail(tenant: Tenant, caller: Caller) -> N
     start = threading.Barrier(50)
 
     def call(_: int) -> str:
-        start.wait(10)
+        start.wait(60)
         try:
             return caller.send(MAIL, key="race").id
         except grpc.RpcError as error:

@@ -54,7 +54,7 @@ def types(email: pb.Email) -> list[str]:
 def test_leaves_at_its_time_although_redis_forgot_everything(
     stack: Stack, tenant: Tenant, caller: Caller
 ) -> None:
-    send_at = datetime.now(UTC) + timedelta(seconds=2)
+    send_at = datetime.now(UTC) + timedelta(seconds=3)
     sent = caller.send(content("ada@later.example", send_at=send_at))
     assert sent.state == pb.DELIVERY_STATE_SCHEDULED
     assert sent.recipients[0].state == pb.DELIVERY_STATE_SCHEDULED
@@ -69,7 +69,7 @@ def test_leaves_at_its_time_although_redis_forgot_everything(
     tenant.wait(sent.id, "sent")
     [mail] = stack.sandbox.inbox(to="ada@later.example")
     late = datetime.fromisoformat(mail["received_at"]) - send_at
-    assert timedelta() < late < timedelta(seconds=2)
+    assert timedelta() < late < timedelta(seconds=20)
 
 
 def test_a_past_time_is_now_and_a_far_one_is_refused(tenant: Tenant, caller: Caller) -> None:
@@ -96,7 +96,7 @@ def test_takes_another_time(tenant: Tenant, caller: Caller) -> None:
     with refused("INVALID_FIELDS", "send_at"):
         reschedule(caller, id_, datetime.now(UTC) + timedelta(days=31))
     assert reschedule(caller, id_, None).state == pb.DELIVERY_STATE_QUEUED
-    tenant.wait(id_, "sent", 3)
+    tenant.wait(id_, "sent")
     with refused("NOT_SCHEDULED"):
         reschedule(caller, id_, later)
 
@@ -119,8 +119,8 @@ def test_the_time_to_give_up_counts_from_the_scheduled_time(stack: Stack) -> Non
         cancel(caller, id_)
 
 
-def test_what_was_canceled_is_never_sent(stack: Stack, caller: Caller) -> None:
-    send_at = datetime.now(UTC) + timedelta(seconds=1)
+def test_what_was_canceled_is_never_sent(stack: Stack, tenant: Tenant, caller: Caller) -> None:
+    send_at = datetime.now(UTC) + timedelta(seconds=3)
     id_ = caller.send(content("ada@never.example", send_at=send_at)).id
     email = cancel(caller, id_)
     assert email.state == pb.DELIVERY_STATE_CANCELED
@@ -129,7 +129,8 @@ def test_what_was_canceled_is_never_sent(stack: Stack, caller: Caller) -> None:
     assert cancel(caller, id_) == email
     with refused("NOT_SCHEDULED"):
         reschedule(caller, id_, None)
-    time.sleep(1.5)  # past its time and a sweep
+    later = caller.send(content("ada@later.example", send_at=send_at + timedelta(milliseconds=100)))
+    tenant.wait(later.id, "sent")
     assert caller.get(id_) == email
     assert stack.sandbox.inbox(to="ada@never.example") == []
 

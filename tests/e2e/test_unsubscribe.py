@@ -52,7 +52,7 @@ def ask(stack: Stack, token_: str, *, only_look: bool) -> Any:
     with open_channel(stack.grpc) as channel:
         request = suppression_service_pb2.UnsubscribeRequest(token=token_, only_look=only_look)
         try:
-            return SuppressionServiceStub(channel).Unsubscribe(request, timeout=10)
+            return SuppressionServiceStub(channel).Unsubscribe(request, timeout=60)
         except grpc.RpcError as error:
             return error
 
@@ -73,10 +73,10 @@ def test_following_the_link_ends_all_mail_to_the_address(stack: Stack):
     id_ = tenant.send(to=[{"email": to}])
     url = link(tenant, to)
     # A mail scanner that follows links does nobody any harm.
-    assert requests.get(url, timeout=10).status_code == 200
+    assert requests.get(url, timeout=60).status_code == 200
     assert suppressions(tenant) == []
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: requests.post(url, data=ONE_CLICK, timeout=10), range(4)))
+        answers = list(pool.map(lambda _: requests.post(url, data=ONE_CLICK, timeout=60), range(4)))
     assert {answer.status_code for answer in answers} == {200}
     assert to not in answers[0].text
     assert unsubscribed(tenant, id_) == [

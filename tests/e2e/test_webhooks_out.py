@@ -104,7 +104,7 @@ def test_what_is_told_is_the_event_of_the_feed_and_more(stack: Stack, receiver: 
     answer = requests.get(
         f"{stack.web_address}/v1/events",
         headers={"Authorization": f"Bearer {tenant.access_token}"},
-        timeout=15,
+        timeout=60,
     )
     for event, call in zip(answer.json()["events"], receiver.of(id_), strict=True):
         data = call.json["data"]
@@ -138,7 +138,7 @@ def test_a_failed_call_is_made_again_and_later_events_of_the_mail_wait_for_it(
     tenant = stack.tenant()
     made = endpoint(tenant, receiver.url)
     id_ = tenant.send()
-    until(lambda: len(receiver.of(id_)) >= 3, "told again", 30)
+    until(lambda: len(receiver.of(id_)) >= 3, "told again")
     first, again, sent = receiver.of(id_)
     assert (first.type, again.type, sent.type) == ("accepted", "accepted", "sent")
     assert first.id == again.id
@@ -238,7 +238,7 @@ def test_an_endpoint_that_is_gone_is_paused_and_goes_on_when_unpaused(stack: Sta
     )
     assert "410" in row.pause_reason
     alerts = ListAlertsRequest(account_id=tenant.account_id)
-    [alert] = client.call(client.alerts.ListAlerts, alerts).alerts
+    [alert] = until(lambda: client.call(client.alerts.ListAlerts, alerts).alerts, "the alert")
     assert (alert.kind, alert.subject) == ("webhook", id_)
     late = tenant.send()
     tenant.wait(late, "sent")

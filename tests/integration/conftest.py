@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from flute_server import sandbox as sandboxes
 from flute_server.local.embedded import Services
 from flute_server.sandbox import Sandbox
 from flute_server.schema import upgrade
@@ -19,22 +21,26 @@ from tests.stack import Stack, fresh_database
 
 
 @pytest.fixture(scope="session")
-def people(
-    services: Services, running_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[People]:
-    """Server and worker over an empty database, open to all, whose system mail the sandbox gets."""
+def people(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
+    """Server and worker over an empty database, open to all. A sandbox of its own gets the system mail:
+    in the shared one, what is still under way would come in among the mail of the next test."""
     own = replace(
         services,
         database_url=fresh_database(services, "people"),
         redis_url=_other_redis(services.redis_url),
     )
-    login, (host, port) = running_sandbox.credentials("smtp"), running_sandbox.address("smtp")
+    with sandboxes.start() as sandbox:
+        yield from _people(own, sandbox, tmp_path_factory.mktemp("people"))
+
+
+def _people(services: Services, sandbox: Sandbox, folder: Path) -> Iterator[People]:
+    login, (host, port) = sandbox.credentials("smtp"), sandbox.address("smtp")
     settings = {
         "FLUTE_SIGN_UP": "open",
         "FLUTE_SYSTEM_FROM": "Flute <flute@flutemail.io>",
         "FLUTE_SYSTEM_SMTP": f"smtp://{login['username']}:{login['password']}@{host}:{port}?starttls=off",
     }
-    stack = Stack(own, running_sandbox, tmp_path_factory.mktemp("people"), settings)
+    stack = Stack(services, sandbox, folder, settings)
     try:
         upgrade(stack.config)
         stack.start_server()

@@ -76,7 +76,7 @@ class Browser:
         metadata = [("x-client-address", self.address), ("x-client-agent", "Firefox")]
         if self.token:
             metadata.append(("authorization", f"Bearer {self.token}"))
-        return method(request, metadata=metadata, timeout=15)
+        return method(request, metadata=metadata, timeout=60)
 
     def sign_up(self, **fields: Any) -> Any:
         given = {"email": self.email, "password": PASSWORD, "name": "Ada", "account_name": "Acme", **fields}

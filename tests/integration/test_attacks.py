@@ -26,7 +26,7 @@ from tests.integration.people import (
     retry_after,
 )
 from tests.rpc import details
-from tests.stack import until
+from tests.stack import READ_TIMEOUT_S, until
 
 VIEWER, DEVELOPER, ADMIN, OWNER = range(1, 5)
 OTHER = "another good password"
@@ -46,7 +46,7 @@ def test_a_password_of_megabytes_takes_no_time(people: People):
         stranger.reset("flute_once_x", SWELLING)
     with refused("INVALID_FIELDS", "email"):
         stranger.sign_up(email="a" * 4_000_000 + "@example.com")
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 20  # to make them comparable would take minutes
 
 
 def waits_for_a_lock(people: People) -> bool:
@@ -79,7 +79,7 @@ def test_who_knew_the_old_password_does_not_come_in_while_it_is_changed(people: 
         thread, went = in_background(thief.log_in)
         until(lambda: went or waits_for_a_lock(people), "the log-in to go as far as it can")
         other.execute("DELETE FROM session WHERE user_id = %s", (victim_id,))
-    thread.join(10)
+    thread.join(60)
     assert went == ["BAD_LOGIN"]
 
 
@@ -236,12 +236,12 @@ def test_a_mail_server_that_says_nothing_keeps_nobody_else_waiting(people: Peopl
             id=owner.call(accounts.CreateProviderAccount, request).id
         )
         begun = [in_background(lambda: owner.call(accounts.VerifyProviderAccount, verify)) for _ in range(10)]
-        until(lambda: sum(bool(went) for _, went in begun) >= 8, "the ones too many to be refused", 5)
+        until(lambda: sum(bool(went) for _, went in begun) >= 8, "the ones too many to be refused")
         begin = time.monotonic()
         assert owner.me().email == owner.email
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < READ_TIMEOUT_S  # the others wait longer
     for thread, _ in begun:
-        thread.join(30)
+        thread.join(60)
     assert sorted(word for _, went in begun for word in went)[:8] == ["BUSY"] * 8
 
 
@@ -252,7 +252,7 @@ def test_a_flood_of_log_ins_leaves_threads_to_everybody_else(people: People):
     assert owner.me().email == owner.email
     took = time.monotonic() - begin
     for thread, _ in begun:
-        thread.join(30)
+        thread.join(60)
     words = [word for _, went in begun for word in went]
     assert set(words) == {"BAD_LOGIN", "BUSY"}, words
-    assert took < 5
+    assert took < 15

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from flute_server.bounces.mail import MAX_OCTETS
 from flute_server.bounces.receive import Limits, Receiver
 from flute_server.domain.event import ProviderEventKind
 from flute_server.domain.verp import read_return_path, return_path, secret_of
+from tests.stack import until
 
 SECRET = b"a secret of this test"
 ATTEMPT = str(uuid.UUID(int=7))
@@ -57,11 +57,11 @@ def running(store: Store, *, lmtp: bool = False, limits: Limits | None = None) -
     accepts = lambda address: read_return_path(SECRET, address) is not None  # noqa: E731
     receiver = Receiver(accepts, store, lmtp=lmtp, limits=limits)
     try:
-        yield asyncio.run_coroutine_threadsafe(receiver.open("127.0.0.1", 0), loop).result(5)
+        yield asyncio.run_coroutine_threadsafe(receiver.open("127.0.0.1", 0), loop).result(30)
     finally:
-        asyncio.run_coroutine_threadsafe(_stop(receiver), loop).result(10)
+        asyncio.run_coroutine_threadsafe(_stop(receiver), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
+        thread.join(30)
         loop.close()
 
 
@@ -83,7 +83,7 @@ def port(store: Store) -> Iterator[int]:
 
 @pytest.fixture
 def client(port: int) -> Iterator[smtplib.SMTP]:
-    with smtplib.SMTP("127.0.0.1", port, "mx.example.com", timeout=10) as connected:
+    with smtplib.SMTP("127.0.0.1", port, "mx.example.com", timeout=30) as connected:
         connected.ehlo()
         yield connected
 
@@ -194,7 +194,7 @@ def test_takes_no_mail_within_a_mail(port: int, store: Store):
 
 def test_answers_for_every_recipient_over_lmtp(store: Store):
     store.fails = {OTHER}
-    with running(store, lmtp=True) as port, smtplib.LMTP("127.0.0.1", port, timeout=10) as client:
+    with running(store, lmtp=True) as port, smtplib.LMTP("127.0.0.1", port, timeout=30) as client:
         client.ehlo()
         assert begin(client, ADDRESS, OTHER) == [250, 250]
         assert client.data(MAIL)[0] == 250
@@ -204,18 +204,19 @@ def test_answers_for_every_recipient_over_lmtp(store: Store):
 
 def test_turns_away_more_connections_than_it_can_hold(store: Store):
     with running(store, limits=Limits(connections_per_host=2)) as port:
-        first, second = (smtplib.SMTP("127.0.0.1", port, "x", timeout=5) for _ in range(2))
+        first, second = (smtplib.SMTP("127.0.0.1", port, "x", timeout=30) for _ in range(2))
         with pytest.raises(smtplib.SMTPConnectError) as refused:
-            smtplib.SMTP("127.0.0.1", port, "x", timeout=5)
+            smtplib.SMTP("127.0.0.1", port, "x", timeout=30)
         assert refused.value.smtp_code == 421
         first.quit()
-        for _ in range(100):
+
+        def third() -> smtplib.SMTP | None:
             try:
-                third = smtplib.SMTP("127.0.0.1", port, "x", timeout=5)
-                break
+                return smtplib.SMTP("127.0.0.1", port, "x", timeout=30)
             except smtplib.SMTPConnectError:
-                time.sleep(0.02)
-        third.quit()
+                return None
+
+        until(third, "a place is free").quit()
         second.quit()
 
 
@@ -223,9 +224,9 @@ def test_hangs_up_on_those_who_say_nothing_and_those_who_never_end(store: Store)
     for limits in (Limits(idle_s=0.2), Limits(session_s=0.2)):
         with (
             running(store, limits=limits) as port,
-            socket.create_connection(("127.0.0.1", port), 5) as silent,
+            socket.create_connection(("127.0.0.1", port), 30) as silent,
         ):
-            silent.settimeout(5)
+            silent.settimeout(30)
             assert silent.recv(100).startswith(b"220")
             assert silent.recv(100) == b""
 
@@ -233,7 +234,7 @@ def test_hangs_up_on_those_who_say_nothing_and_those_who_never_end(store: Store)
 def test_hangs_up_after_too_many_guesses(store: Store):
     with (
         running(store, limits=Limits(commands=5)) as port,
-        smtplib.SMTP("127.0.0.1", port, "x", timeout=5) as client,
+        smtplib.SMTP("127.0.0.1", port, "x", timeout=30) as client,
     ):
         client.ehlo()
         assert begin(client, *["guess@example.org"] * 6)[-1] == 421
@@ -304,7 +305,7 @@ def test_the_process_hands_bounces_to_the_server_and_ends_when_told(events: tupl
     servicer, grpc_address = events
     address = return_path(secret_of(KEYS), ATTEMPT, "1", "bounces.example.org")
     with process(grpc_address) as (child, port):
-        with smtplib.SMTP("127.0.0.1", port, "x", timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", port, "x", timeout=60) as client:
             client.ehlo()
             assert begin(client, ADDRESS) == [550]
             assert begin(client, address) == [250]
@@ -313,6 +314,6 @@ def test_the_process_hands_bounces_to_the_server_and_ends_when_told(events: tupl
             begin(client, address)
             assert client.data(MAIL)[0] == 250
         child.send_signal(signal.SIGTERM)
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
     (request,) = servicer.seen
     assert (request.recipient, request.raw) == (address, b"Return-Path: <>\r\n" + MAIL)

@@ -196,7 +196,7 @@ def test_json_is_that_of_the_api(flute: Flute, stack: Stack):
     headers = {"Authorization": f"Bearer {tenant.access_token}"}
 
     def api(path: str) -> Any:
-        return requests.get(f"{stack.web_address}/v1/{path}", headers=headers, timeout=15).json()
+        return requests.get(f"{stack.web_address}/v1/{path}", headers=headers, timeout=60).json()
 
     where = ("--environment", tenant.environment_id)
     assert flute.json("email", id_) == api(f"email/{id_}")

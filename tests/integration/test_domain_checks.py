@@ -108,7 +108,7 @@ def test_a_dns_that_is_away_is_told_soon(stack: Stack, names: NameServer, way: s
     tenant = stack.tenant("sendgrid", "mailgun")
     begin = time.monotonic()
     found = check(stack, tenant)
-    assert time.monotonic() - begin < LONGEST_S + 2
+    assert time.monotonic() - begin < LONGEST_S + 10
     assert found.summary.startswith("DNS does not answer, so nothing is known of flutemail.io")
     assert {status for account, _, status in told(found) if not account} == {"UNKNOWN"}
     # What should be there is told all the same, but for SPF: that depends on what is there.

@@ -124,7 +124,7 @@ DEEDS = (TAKEN, refused(ErrorKind.REQUEST), refused(ErrorKind.RECIPIENT), unclea
 mixes = st.lists(st.tuples(*[st.sampled_from(DEEDS)] * 2), min_size=1, max_size=8)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(mix=mixes, share=st.sampled_from([30, 60, 100]))
 def test_the_report_says_what_the_books_say(app: Flask, mix: Sequence[tuple[Deed, Deed]], share: int):
     world = World(app, all_tell_ids=True)

@@ -205,13 +205,13 @@ def test_of_two_followers_at_once_one_goes_on_and_the_other_does_not_wait(
 
     def slow(*arguments: Any) -> None:
         inside.set()
-        assert leave.wait(20)
+        assert leave.wait(60)
         fan_out(*arguments)
 
     monkeypatch.setattr(follow, "fan_out", slow)
     first = threading.Thread(target=follow.follow, args=(app,))
     first.start()
-    assert inside.wait(20)
+    assert inside.wait(60)
     assert follow.follow(app) == 0
     leave.set()
     first.join()
@@ -334,7 +334,7 @@ def test_rows_by_the_hour_and_by_the_day(app: Flask, place: Place):
     assert (row.start, row.counts) == (narrow.start, {"opened": 2})
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(-30, 60), st.integers(1, 90), st.sampled_from([Interval.DAY, Interval.TOTAL]))
 def test_whole_days_and_the_hours_around_them_are_the_hours(
     three_days: Place, begin: int, hours: int, interval: Interval

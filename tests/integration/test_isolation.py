@@ -268,7 +268,7 @@ class Caller:
         answer = GetMessageClass(method.output_type)
         connect: Any = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
         call = connect(path, type(request).SerializeToString, answer.FromString)
-        done = call(request, metadata=(("authorization", f"Bearer {self.token}"),), timeout=15)
+        done = call(request, metadata=(("authorization", f"Bearer {self.token}"),), timeout=60)
         return next(done) if method.server_streaming else done
 
     def outcome(self, name: str, request: Message) -> tuple[grpc.StatusCode, str]:
@@ -392,7 +392,7 @@ def test_the_json_api_does_not_tell_either(running_stack: Stack, callers: tuple[
             running_stack.web_address + addressed()[name].path.format_map(values),
             headers={"Authorization": f"Bearer {intruder.token}", "X-Request-Id": "same"},
             json=BODIES.get(name),
-            timeout=15,
+            timeout=60,
         )
         assert (answer.status_code, answer.json()["code"]) in MISSING, answer.text
         assert "at this address" not in answer.text  # the path is one

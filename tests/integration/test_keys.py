@@ -332,8 +332,9 @@ def test_a_call_over_the_limit_is_refused_and_told_when_to_come_back(tenant: Ten
 
 def test_the_json_api_says_the_same_in_headers(tenant: Tenant):
     tenant.access_token = create(tenant, rate_limit=RateLimit(per_second=1, burst=2)).access_token
+    begin = time.monotonic()
     answers = [tenant.post() for _ in range(3)]
-    if answers[-1].elapsed + answers[1].elapsed > timedelta(seconds=0.9):
+    if time.monotonic() - begin > 0.9:
         pytest.skip("this machine is too slow just now to exceed the limit")
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert [answer.headers["RateLimit"] for answer in answers] == [

@@ -29,7 +29,7 @@ def leave(who: Browser) -> None:
 
 
 def view(people: People, token: str) -> Any:
-    return people.client.members.GetInvitation(MEMBER.GetInvitationRequest(token=token), timeout=15)
+    return people.client.members.GetInvitation(MEMBER.GetInvitationRequest(token=token), timeout=60)
 
 
 def test_a_mailed_invitation_brings_somebody_in_and_proves_the_address(people: People):

@@ -87,14 +87,14 @@ def test_a_route_that_is_being_removed_meanwhile_is_noticed(app: Flask, place: P
     other.start()
     _until_it_waits()
     db.session.commit()
-    other.join(20)
+    other.join(60)
     assert refusals == ["ROUTES_CHANGED"]
     assert [id_ for id_, _ in positions(place)] == [first, third]
 
 
 def _until_it_waits() -> None:
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     with db.engine.connect() as connection:
         while not connection.execute(db.text(waiting)).scalar():
             assert time.monotonic() < deadline

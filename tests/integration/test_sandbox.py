@@ -122,7 +122,7 @@ def test_keeps_one_mail_for_each_personalization_and_batch_item(sandbox: Sandbox
     send("sendgrid", sandbox.address("sendgrid"), call)
     batch = [body("postmark", ["c@example.com"]), {"To": "nobody"}, body("postmark", ["d@example.com"])]
     url = sandbox.base_url("postmark") + "/email/batch"
-    answer = requests.post(url, json=batch, headers=dict(HEADERS["postmark"]), timeout=5)
+    answer = requests.post(url, json=batch, headers=dict(HEADERS["postmark"]), timeout=30)
     assert [item["ErrorCode"] for item in answer.json()] == [0, 300, 0]
     mails = sandbox.inbox()
     assert [mail["to"][0]["email"][0] for mail in mails] == ["a", "b", "c", "d"]
@@ -169,17 +169,17 @@ def test_counts_calls_by_answer(sandbox: Sandbox) -> None:
     assert sandbox.calls("postmark") == {"calls": 2, "accepted": 1, "answers": {"200": 1, "422": 1}}
     deliver(sandbox, "smtp")
     assert sandbox.calls("smtp") == {"calls": 1, "accepted": 1, "answers": {"250": 1}}
-    requests.delete(f"{sandbox.control}/providers/postmark/calls", timeout=5)
+    requests.delete(f"{sandbox.control}/providers/postmark/calls", timeout=30)
     assert sandbox.calls("postmark") == {"calls": 0, "accepted": 0, "answers": {}}
 
 
 def test_takes_a_mode_as_json_or_as_a_bare_word(sandbox: Sandbox) -> None:
     url = f"{sandbox.control}/providers/sendgrid/mode"
-    assert requests.put(url, data="quota", timeout=5).json()["mode"] == "quota"
-    assert requests.put(url, json={"mode": "slow", "seconds": 2}, timeout=5).json()["seconds"] == 2
+    assert requests.put(url, data="quota", timeout=30).json()["mode"] == "quota"
+    assert requests.put(url, json={"mode": "slow", "seconds": 2}, timeout=30).json()["seconds"] == 2
     assert sandbox.mode("sendgrid")["mode"] == "slow"
-    assert requests.delete(f"{sandbox.control}/modes", timeout=5).json()["sendgrid"] == {"mode": "ok"}
-    overview = requests.get(f"{sandbox.control}/", timeout=5).json()
+    assert requests.delete(f"{sandbox.control}/modes", timeout=30).json()["sendgrid"] == {"mode": "ok"}
+    overview = requests.get(f"{sandbox.control}/", timeout=30).json()
     assert set(overview["providers"]) == set(ALL)
     assert "drop_answer" in overview["modes"]
 
@@ -199,15 +199,15 @@ def test_takes_a_mode_as_json_or_as_a_bare_word(sandbox: Sandbox) -> None:
 def test_refuses_an_unknown_mode_with_the_choices(
     sandbox: Sandbox, provider: str, wanted: str, status: int, told: str
 ) -> None:
-    answer = requests.put(f"{sandbox.control}/providers/{provider}/mode", data=wanted, timeout=5)
+    answer = requests.put(f"{sandbox.control}/providers/{provider}/mode", data=wanted, timeout=30)
     assert answer.status_code == status
     assert told in answer.json()["error"]
 
 
 def test_refuses_unknown_paths_and_filters_in_json(sandbox: Sandbox) -> None:
-    assert "error" in requests.get(f"{sandbox.control}/nothing", timeout=5).json()
+    assert "error" in requests.get(f"{sandbox.control}/nothing", timeout=30).json()
     for query in ("colour=red", "limit=-1", "provider=yahoo"):
-        answer = requests.get(f"{sandbox.control}/inbox?{query}", timeout=5)
+        answer = requests.get(f"{sandbox.control}/inbox?{query}", timeout=30)
         assert answer.status_code == 400
         assert answer.json()["error"]
 

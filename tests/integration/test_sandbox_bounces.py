@@ -173,7 +173,7 @@ def test_gives_up_when_the_bounce_is_refused(sandbox: Sandbox) -> None:
 
 def test_refuses_an_address_that_is_none(sandbox: Sandbox) -> None:
     for wanted in ({}, {"host": "", "port": 25}, {"host": "x", "port": "25"}, {"host": "x", "port": 0}):
-        answer = requests.put(f"{sandbox.control}/providers/smtp/bounces", json=wanted, timeout=5)
+        answer = requests.put(f"{sandbox.control}/providers/smtp/bounces", json=wanted, timeout=30)
         assert answer.status_code == 422
     with pytest.raises(smtplib.SMTPSenderRefused), login(sandbox.address("smtp")) as client:
         client.send_message(message(), from_addr="nobody@")

@@ -39,7 +39,7 @@ def test_shows_and_forgets_a_webhook(sandbox: Sandbox, receiver: Receiver) -> No
     assert sandbox.webhook("postmark") == {"url": None}
     wanted: dict[str, Any] = {"url": receiver.url, "username": "u", "password": "p", "headers": {"X-A": "b"}}
     assert sandbox.set_webhook("postmark", **wanted) == wanted
-    overview = requests.get(f"{sandbox.control}/", timeout=5).json()
+    overview = requests.get(f"{sandbox.control}/", timeout=30).json()
     assert overview["providers"]["postmark"]["webhook"] == wanted
     sandbox.clear_webhook("postmark")
     deliver(sandbox, "postmark")
@@ -63,7 +63,7 @@ def test_shows_and_forgets_a_webhook(sandbox: Sandbox, receiver: Receiver) -> No
 def test_refuses_a_webhook_that_the_console_would_refuse(
     sandbox: Sandbox, provider: str, wanted: object, told: str
 ) -> None:
-    answer = requests.put(f"{sandbox.control}/providers/{provider}/webhook", json=wanted, timeout=5)
+    answer = requests.put(f"{sandbox.control}/providers/{provider}/webhook", json=wanted, timeout=30)
     assert answer.status_code in {404, 422}
     assert told in answer.json()["error"]
 
@@ -92,10 +92,10 @@ def test_lists_filters_and_counts_events(sandbox: Sandbox, receiver: Receiver) -
 
 def test_calls_back_what_is_on_its_way(sandbox: Sandbox, receiver: Receiver) -> None:
     sandbox.set_webhook("postmark", receiver.url)
-    sandbox.set_mode("postmark", "late", seconds=1)
+    sandbox.set_mode("postmark", "late", seconds=2)
     deliver(sandbox, "postmark", email="e-1")
     sandbox.clear_events()
-    sandbox.set_mode("postmark", "late", seconds=1.1)
+    sandbox.set_mode("postmark", "late", seconds=2.1)
     deliver(sandbox, "postmark", email="e-2")
     (event,) = sandbox.wait_for_events(1)
     assert event["ids"] == {"flute_email": "e-2"}
@@ -108,7 +108,7 @@ def test_a_reset_makes_it_like_new(sandbox: Sandbox, receiver: Receiver) -> None
     deliver(sandbox, "mailgun")
     sandbox.reset()
     assert (sandbox.events(), sandbox.webhook("mailgun")["url"]) == ([], None)
-    assert requests.get(f"{sandbox.control}/providers/smtp/bounces", timeout=5).json()["host"] is None
+    assert requests.get(f"{sandbox.control}/providers/smtp/bounces", timeout=30).json()["host"] is None
 
 
 BY_HAND: dict[str, dict[str, Any]] = {
@@ -214,7 +214,7 @@ def test_says_why_nothing_can_happen_by_hand(
 ) -> None:
     sandbox.set_webhook("sendgrid", receiver.url)
     deliver(sandbox, "sendgrid", "ada@example.com", "bob@example.com")
-    answer = requests.post(f"{sandbox.control}/providers/sendgrid/events", json=which, timeout=5)
+    answer = requests.post(f"{sandbox.control}/providers/sendgrid/events", json=which, timeout=30)
     assert answer.status_code in {404, 422}
     assert told in answer.json()["error"]
 

@@ -267,6 +267,6 @@ def test_postmark_names_suppressed_recipients_in_a_batch(sandbox: Sandbox) -> No
     sandbox.set_mode("postmark", "suppress", domains=["bad.example"])
     batch = [body("postmark", [to]) for to in ("bob@bad.example", "nobody", "ada@example.com")]
     url = sandbox.base_url("postmark") + "/email/batch"
-    answer = requests.post(url, json=batch, headers=dict(HEADERS["postmark"]), timeout=5)
+    answer = requests.post(url, json=batch, headers=dict(HEADERS["postmark"]), timeout=30)
     assert [item["ErrorCode"] for item in answer.json()] == [406, 300, 0]
     assert sandbox.count() == 1

@@ -313,7 +313,7 @@ def test_mailgun_does_not_understand_an_encoded_filename(sandbox: Sandbox) -> No
 
 def test_smtp_wants_a_login(sandbox: Sandbox) -> None:
     address = sandbox.address("smtp")
-    with smtplib.SMTP(*address, timeout=5) as client:
+    with smtplib.SMTP(*address, timeout=30) as client:
         client.ehlo()
         assert {"size", "8bitmime", "smtputf8", "auth"} <= client.esmtp_features.keys()
         assert client.mail("news@example.org")[0] == 530

@@ -187,7 +187,7 @@ FILTERS = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     filters=FILTERS, size=st.sampled_from([1, 7, 200]), steps=st.sampled_from([(1, 2, 3), (5, 20), (250,)])
 )

@@ -271,7 +271,7 @@ mixes = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(mix=mixes, healths=st.tuples(*[st.sampled_from(sorted(HEALTHS))] * 2))
 def test_no_mix_of_test_mail_changes_anything_for_live_mail(
     app: Flask, redis: Redis, mix: Sequence[Sequence[str]], healths: tuple[str, str]

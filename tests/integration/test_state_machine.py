@@ -406,7 +406,6 @@ class TestSending(Sending.TestCase):  # type: ignore[misc,valid-type]  # made by
         max_examples=EXAMPLES,
         stateful_step_count=30,
         deadline=None,
-        derandomize=bool(os.environ.get("CI")),
         # Shrinking takes minutes here. Without it a failure is told at once, with its trace.
         phases=(Phase.explicit, Phase.reuse, Phase.generate),
         suppress_health_check=list(HealthCheck),

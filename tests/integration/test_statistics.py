@@ -43,7 +43,7 @@ def rescued(running_stack: Stack) -> Tenant:
         rows = ask(tenant, interval=TOTAL)
         return bool(rows) and rows[0].counts.get("sent") == 2
 
-    until(counted, "the figures follow", 10)
+    until(counted, "the figures follow")
     return tenant
 
 

@@ -32,7 +32,7 @@ signal.pause()
 """
 
 
-def part(name: str, code: str, *arguments: str, grace: float = 5.0) -> Part:
+def part(name: str, code: str, *arguments: str, grace: float = 30.0) -> Part:
     launch = Launch((sys.executable, "-c", code, *arguments), dict(os.environ))
     return Part(name, lambda: launch, grace)
 
@@ -46,7 +46,7 @@ class Bench:
         self.supervisor = Supervisor(self.log)
 
     async def says(self, name: str, word: str) -> None:
-        await self.supervisor.until(lambda: word in self.log.last_lines(name), f"{name} says {word}", 10)
+        await self.supervisor.until(lambda: word in self.log.last_lines(name), f"{name} says {word}", 60)
 
 
 def supervised(work: Callable[[Bench], Awaitable[None]]) -> str:
@@ -70,7 +70,7 @@ def test_starts_again_what_died_and_says_so():
         await bench.says("sleeper", "ready")
         os.kill(first, signal.SIGKILL)
         await bench.supervisor.until(
-            lambda: bench.supervisor.pid("sleeper") not in {0, first}, "it starts again", 10
+            lambda: bench.supervisor.pid("sleeper") not in {0, first}, "it starts again", 60
         )
 
     log = supervised(work)
@@ -81,7 +81,7 @@ def test_starts_again_what_died_and_says_so():
 def test_gives_up_on_a_part_that_cannot_start_and_shows_its_last_words():
     async def work(bench: Bench) -> None:
         bench.supervisor.start(part("broken", "import sys; print('no such thing'); sys.exit(3)"))
-        await bench.supervisor.until(lambda: False, "never", 30)
+        await bench.supervisor.until(lambda: False, "never", 120)
 
     with pytest.raises(LocalError, match=r"(?s)broken ended 3 times right after its start.*no such thing"):
         supervised(work)
@@ -140,10 +140,10 @@ def test_kills_what_a_dead_part_leaves_in_its_group():
 
     async def work(bench: Bench) -> None:
         pid = bench.supervisor.start(part("parent", code))
-        await bench.supervisor.until(lambda: bool(bench.log.last_lines("parent")), "it says its child", 10)
+        await bench.supervisor.until(lambda: bool(bench.log.last_lines("parent")), "it says its child", 60)
         child = int(bench.log.last_lines("parent")[0])
         os.kill(pid, signal.SIGKILL)
-        await bench.supervisor.until(lambda: birth(child) is None, "the child ends", 10)
+        await bench.supervisor.until(lambda: birth(child) is None, "the child ends", 60)
 
     supervised(work)
 
@@ -152,7 +152,7 @@ def test_a_signal_means_stop():
     async def work(bench: Bench) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped):
-            await bench.supervisor.until(lambda: False, "never", 10)
+            await bench.supervisor.until(lambda: False, "never", 60)
         await bench.supervisor.until_asked()
 
     assert "stopping; ask once more to stop at once" in supervised(work)

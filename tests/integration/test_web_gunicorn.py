@@ -18,7 +18,8 @@ import grpc
 import pytest
 from flute.v1.suppression_service_pb2 import ExportSuppressionsResponse
 
-from tests.integration.web_script import BODY, KEY, Script, free_port, serve
+from tests.integration.web_script import BODY, KEY, Script, serve
+from tests.stack import free_port, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,25 +59,24 @@ def gunicorn(address: str) -> Iterator[int]:
             yield port
         finally:
             process.terminate()
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert KEY not in output
     assert "Traceback" not in output
 
 
 def wait_for(port: int) -> None:
-    for _ in range(200):
+    def answers() -> bool:
         try:
-            if ask(port, "GET", "/healthz")[0] == 200:
-                return
+            return ask(port, "GET", "/healthz")[0] == 200
         except OSError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError("gunicorn did not start")
+            return False
+
+    until(answers, "gunicorn answers")
 
 
 def ask(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
@@ -89,7 +89,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def test_gunicorn_keeps_connections_and_serves_large_mails(gunicorn: int, script: Script) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gunicorn, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", gunicorn, timeout=60)
     attachment = {"filename": "a", "content": "QUJD" * 500_000}
     for body in (BODY, BODY | {"attachments": [attachment]}, BODY):
         connection.request("POST", "/v1/email", json.dumps(body), JSON)
@@ -109,7 +109,7 @@ def test_gunicorn_takes_chunked_bodies_and_limits_them(gunicorn: int) -> None:
 
 
 def send(port: int, data: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
     connection.sendall(data)
     return connection
 
@@ -152,10 +152,10 @@ def test_slow_clients_do_not_hold_every_thread(gunicorn: int) -> None:
     slow = [send(gunicorn, head) for head in heads]
     begin = time.monotonic()
     assert ask(gunicorn, "POST", "/v1/email", json.dumps(BODY), **JSON)[0] == 202
-    assert time.monotonic() - begin < 8
+    assert time.monotonic() - begin < 30
     answers = [read(connection) for connection in slow]
     assert sum(answer.startswith(b"HTTP/1.1 408 ") for answer in answers) >= 8
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 60
 
 
 def test_a_slow_but_steady_client_is_served(gunicorn: int) -> None:
@@ -184,7 +184,7 @@ def test_an_export_that_breaks_off_is_seen_to(gunicorn: int, script: Script) -> 
         return ExportSuppressionsResponse(csv=b"email\r\n", next_page_token="more")
 
     script.answer = answer
-    connection = http.client.HTTPConnection("127.0.0.1", gunicorn, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", gunicorn, timeout=60)
     connection.request("GET", "/v1/suppressions/export", headers={"Authorization": f"Bearer {KEY}"})
     begun = connection.getresponse()
     assert begun.status == 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
@@ -100,13 +99,6 @@ def accepted() -> Email:
     email.create_time.FromJsonString("2026-11-22T10:00:00Z")
     email.recipients.add(email="ada@example.com", state=email_pb2.DELIVERY_STATE_QUEUED)
     return email
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

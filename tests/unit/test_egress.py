@@ -222,7 +222,7 @@ def test_a_dripping_answer_is_bounded_as_a_whole() -> None:
     with server(drips) as url, pytest.raises(egress.AnswerLost):
         post(url, session(answer_timeout_s=0.5))
 
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 def test_redirects_are_not_followed_and_cookies_not_kept() -> None:

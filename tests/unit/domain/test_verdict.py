@@ -340,9 +340,9 @@ class TestAnyInput:
         ],
     )
     def test_hostile_length_costs_bounded_time(self, piece: str):
-        started = time.perf_counter()
+        started = time.process_time()
         verdict(piece * 200_000)
-        assert time.perf_counter() - started < 1
+        assert time.process_time() - started < 3
 
 
 class TestRules:
