@@ -8,7 +8,7 @@ from flute_server.domain.effect import Notice
 from flute_server.domain.event import ProviderEvent, ProviderEventKind
 from flute_server.domain.outcome import ErrorKind, Reply
 from flute_server.domain.settlement import Settlement, Step
-from flute_server.domain.state import State
+from flute_server.domain.state import EventType, State
 from flute_server.domain.verdict import Verdict
 
 _KINDS = {
@@ -89,3 +89,27 @@ def consequence(settlement: Settlement) -> str:
     if settlement.state in {State.BOUNCED, State.SUPPRESSED, State.FAILED}:
         return "; another provider would not help"
     return ""
+
+
+_FOR_STRANGERS = {
+    EventType.ACCEPTED: "Flute took the mail in",
+    EventType.SCHEDULED: "the mail waits for its time",
+    EventType.ATTEMPT: "the mail is handed to a provider",
+    EventType.SENT: "the provider took the mail",
+    EventType.DEFERRED: "the mail could not go on yet, and is tried again",
+    EventType.DELIVERED: "the receiver took the mail",
+    EventType.BOUNCED: "the receiver refused the mail",
+    EventType.FAILOVER: "the mail goes on through another provider",
+    EventType.FAILED: "the mail could not be sent",
+    EventType.COMPLAINED: "the recipient called the mail spam",
+    EventType.OPENED: "the mail was opened",
+    EventType.CLICKED: "a link in the mail was followed",
+    EventType.UNSUBSCRIBED: "the recipient unsubscribed",
+    EventType.SUPPRESSED: "the address gets no mail from this sender",
+    EventType.CANCELED: "the mail was taken back",
+}
+
+
+def for_strangers(type_: EventType) -> str:
+    """What happened, for who may not know why."""
+    return _FOR_STRANGERS[type_]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
 
 import grpc
 from flute.v1 import email_pb2 as pb
@@ -27,18 +26,16 @@ from flute.v1.email_service_pb2 import (
 )
 from flute.v1.email_service_pb2_grpc import EmailServiceServicer
 
-from flute_server.addresses import masked
 from flute_server.config import Config
 from flute_server.domain.message import Message
-from flute_server.domain.outcome import Outcome
-from flute_server.domain.state import State
 from flute_server.errors import Unavailable, Violation, invalid
-from flute_server.models import Ledger, Recipient, Scope
+from flute_server.models import Scope
 from flute_server.rpc import convert
 from flute_server.rpc.drafts import draft
 from flute_server.rpc.email_explanations import explanation
 from flute_server.rpc.email_lists import list_emails
 from flute_server.rpc.email_plans import plan_email
+from flute_server.rpc.email_stories import STATES, for_stranger, whole
 from flute_server.rpc.principal import current, require_scope, require_sender
 from flute_server.sending import files
 from flute_server.sending.accept import accept, accept_batch
@@ -46,19 +43,12 @@ from flute_server.sending.answer import Accepted, Answer, Problem
 from flute_server.sending.idempotency import once
 from flute_server.sending.reschedule import cancel, reschedule
 from flute_server.sending.resend import original, resend
-from flute_server.sending.retention import removed
 from flute_server.sending.senders import Sender
 from flute_server.sending.store import Origin
-from flute_server.sending.story import AttemptStory, FileInfo, Moment, Story, tell
+from flute_server.sending.story import Story, tell
 from flute_server.sending.wake import wake
 
-# Recipient id -> the address as the caller may see it.
-Names = Mapping[int | None, str]
-
 _Repeatable = SendEmailRequest | SendEmailBatchRequest | ResendEmailRequest
-
-_STATES = {state.value: pb.DeliveryState.Value(f"DELIVERY_STATE_{state.name}") for state in State}
-_OUTCOMES = {outcome.value: pb.Outcome.Value(f"OUTCOME_{outcome.name}") for outcome in Outcome}
 
 
 class EmailServicer(EmailServiceServicer):
@@ -113,10 +103,10 @@ class EmailServicer(EmailServiceServicer):
 
     def GetEmail(self, request: GetEmailRequest, context: grpc.ServicerContext) -> pb.Email:
         if current.get().anonymous:
-            return _email(tell(request.id, None, full=False), masked)
+            return for_stranger(tell(request.id, None, full=False))
         if sender := current.get().sender:
             require_scope(sender, Scope.READ)
-        return _email(_own_story(request.id), str)
+        return whole(_own_story(request.id))
 
     def GetEmailAttachment(
         self, request: GetEmailAttachmentRequest, context: grpc.ServicerContext
@@ -171,7 +161,7 @@ def _expect_caller(context: grpc.ServicerContext) -> None:
 def _accepted(answer: Answer, sender: Sender, message: Message, resent_from: str = "") -> pb.Email:
     """What is told of a mail that was just stored."""
     accepted = _only(answer)
-    state = _STATES[accepted.state]
+    state = STATES[accepted.state]
     return pb.Email(
         id=str(accepted.id),
         environment_id=str(sender.environment_id),
@@ -194,7 +184,7 @@ def _only(answer: Answer) -> Accepted:
 
 def _result_of(result: Accepted | Problem) -> SendEmailResult:
     if isinstance(result, Accepted):
-        return SendEmailResult(id=str(result.id), state=_STATES[result.state])
+        return SendEmailResult(id=str(result.id), state=STATES[result.state])
     problem = pb.Problem(
         code=result.reason.lower(),
         detail=result.text,
@@ -221,86 +211,6 @@ def _own_story(id_: str) -> Story:
 def _as_allowed(id_: str) -> pb.Email:
     """An email of the caller's, as a key without the scope `read` may see it: like a stranger."""
     sender = current.get().sender
-    full = sender is None or Scope.READ in sender.scopes
-    return _email(tell(id_, _environment_id(), full=full), str if full else masked)
-
-
-def _email(story: Story, show: Callable[[str], str]) -> pb.Email:
-    names: Names = {None: ""} | {row.id: show(row.address) for row in story.recipients}
-    email = pb.Email(
-        id=str(story.email.id),
-        state=_STATES[story.state],
-        create_time=convert.timestamp(story.email.create_time),
-        next_attempt_time=convert.timestamp(story.email.due_time),
-        recipients=[_recipient(row, names, story) for row in story.recipients],
-        attempts=[_attempt(attempt, names) for attempt in story.attempts],
-        events=[_event(moment, names, str(story.email.id)) for moment in story.timeline],
-        test=story.email.test,
-    )
-    if story.message:
-        email.environment_id = str(story.email.environment_id)
-        email.content.CopyFrom(convert.content(story.message))
-        if story.email.send_time:
-            email.content.send_at.FromDatetime(story.email.send_time)
-        email.resent_from = str(story.email.resent_from or "")
-        email.attachments.extend(_file(file) for file in story.files)
-        email.content_removed = removed(story.email.content)
-    return email
-
-
-def _file(file: FileInfo) -> pb.AttachmentInfo:
-    return pb.AttachmentInfo(
-        filename=file.filename,
-        content_type=file.content_type,
-        content_id=file.content_id,
-        size=file.size,
-    )
-
-
-def _recipient(row: Recipient, names: Names, story: Story) -> pb.Recipient:
-    return pb.Recipient(
-        email=names[row.id],
-        name=row.name if story.message else "",
-        kind=pb.RecipientKind.Value(f"RECIPIENT_KIND_{row.kind.upper()}"),
-        state=_STATES[story.states[row.id]],
-        update_time=convert.timestamp(row.update_time),
-    )
-
-
-def _attempt(story: AttemptStory, names: Names) -> pb.Attempt:
-    attempt = pb.Attempt(
-        id=str(story.attempt.id),
-        provider=story.account.provider,
-        provider_account=story.account.name,
-        start_time=convert.timestamp(story.attempt.start_time),
-        results=[_result(entry, names) for entry in story.ledger],
-        candidates=[pb.Candidate(**candidate) for candidate in story.attempt.candidates],
-    )
-    if story.attempt.end_time:
-        attempt.duration.FromTimedelta(story.attempt.end_time - story.attempt.start_time)
-    return attempt
-
-
-def _result(entry: Ledger, names: Names) -> pb.AttemptResult:
-    return pb.AttemptResult(
-        email=names[entry.recipient_id],
-        outcome=_OUTCOMES[entry.outcome] if entry.outcome else pb.OUTCOME_UNSPECIFIED,
-        error=entry.error,
-        status=entry.status,
-        code=entry.code,
-        text=entry.text,
-        provider_message_id=entry.provider_message_id,
-    )
-
-
-def _event(moment: Moment, names: Names, email_id: str) -> pb.Event:
-    return pb.Event(
-        type=moment.type,
-        time=convert.timestamp(moment.time),
-        recipient=names[moment.recipient_id],
-        provider_account=moment.account,
-        text=moment.text,
-        attempt_id=str(moment.attempt_id) if moment.attempt_id else "",
-        id=f"evt_{moment.id}" if moment.id else "",
-        email_id=email_id,
-    )
+    if sender is None or Scope.READ in sender.scopes:
+        return whole(_own_story(id_))
+    return for_stranger(tell(id_, _environment_id(), full=False))

@@ -51,6 +51,30 @@ def test_a_block_by_the_receiver_is_resent_through_the_next_provider(stack: Stac
     assert "resending to this recipient" in bounce["text"]
 
 
+def test_a_stranger_is_not_told_what_providers_and_people_say(stack: Stack) -> None:
+    tenant = listening(stack, "postmark", "sendgrid")
+    note = suppression_service_pb2.Suppression(
+        account_id=tenant.account_id, email="bob@example.com", text="asked for it, says Carol"
+    )
+    client = stack.client
+    client.call(
+        client.suppressions.CreateSuppression,
+        suppression_service_pb2.CreateSuppressionRequest(suppression=note),
+    )
+    stack.sandbox.set_mode("postmark", "bounce", text="550 5.1.1 <ada@example.com> is unknown here")
+    id_ = tenant.send(to=[{"email": "ada@example.com"}, {"email": "bob@example.com"}])
+    owned = tenant.wait(id_, "bounced")
+    told = requests.get(f"{stack.web_address}/v1/email/{id_}", timeout=60)
+    for hidden in ("<ada@", "is unknown here", "says Carol"):
+        assert hidden in str(owned)
+        assert hidden not in told.text
+    story = told.json()
+    seen = [(moment["type"], moment["time"]) for moment in story["timeline"]]
+    assert seen == [(moment["type"], moment["time"]) for moment in owned["timeline"]]
+    assert all(moment["text"] for moment in story["timeline"])
+    assert [(a["provider"], a["candidates"]) for a in story["attempts"]] == [("postmark", [])]
+
+
 @pytest.mark.parametrize("slug", HTTP)
 def test_an_unknown_user_is_not_resent_but_suppressed(stack: Stack, slug: str) -> None:
     stack.sandbox.set_mode(slug, "bounce")
