@@ -86,8 +86,12 @@ def search(sender: Sender, filters: Filters, size: int, token: str) -> tuple[lis
     listing = ("emails", sender.environment_id, filters)
     after = decode(token, listing) if token else None
     wanted = _Wanted(sender.environment_id, _provider_account(sender, filters.provider_account), filters)
-    # Which plan is good depends on the values, and none is worth compiling.
-    settings = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+    # Which plan is good depends on the values, and none is worth compiling or other processes.
+    settings = {
+        "plan_cache_mode": "force_custom_plan",
+        "jit": "off",
+        "max_parallel_workers_per_gather": "0",
+    }
     db.session.execute(select(*(func.set_config(name, value, True) for name, value in settings.items())))
     places, last = _page(wanted, size, after)
     return [place.id for place in places], encode(last, listing) if last else ""
@@ -139,12 +143,18 @@ def _page(wanted: _Wanted, size: int, after: Place | None) -> tuple[list[Place],
 
 
 def _expected(words: list[str]) -> int | None:
-    """How many mails of all tenants have these words, as PostgreSQL's statistics tell; None without words."""
+    """How many mails of all tenants have these words, as PostgreSQL's statistics tell; None without words.
+
+    None of them, where it says no more of them than of a word that it has never seen: its guess grows with
+    the table, and would keep the one mail of an address from being found among millions.
+    """
     if not words:
         return None
-    query = text("EXPLAIN (FORMAT JSON) SELECT FROM email WHERE terms @> CAST(:words AS text[])")
-    [plan] = db.session.scalars(query, {"words": words}).one()
-    return int(plan["Plan"]["Plan Rows"])
+    rows = "SELECT 1 FROM email WHERE terms @> CAST(:{} AS text[])"
+    query = text(f"EXPLAIN (FORMAT JSON) {rows.format('words')} UNION ALL {rows.format('unseen')}")
+    [plan] = db.session.scalars(query, {"words": words, "unseen": [""]}).one()
+    expected, unseen = (int(part["Plan Rows"]) for part in plan["Plan"]["Plans"])
+    return expected if expected > unseen else 0
 
 
 def _through_terms(wanted: _Wanted, after: Place | None, limit: int, most: int) -> list[Place] | None:

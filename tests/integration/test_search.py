@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 
 from flute_server.domain.message import Address, Message, RecipientKind
 from flute_server.domain.outcome import Outcome
@@ -28,6 +28,7 @@ from flute_server.sending.content import packed
 from flute_server.sending.search import Filters, search
 from flute_server.sending.senders import Sender, by_environment
 from flute_server.sending.summary import Summary, summaries
+from tests.bench.search import fill
 from tests.integration.places import Place, fresh_app
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -208,6 +209,20 @@ def test_words_that_many_more_mails_have_than_expected_are_found_all_the_same(
     monkeypatch.setattr(searching, "STEPS", (2, 5))
     found = every_page(world.sender, Filters(tag="a"), 10)
     assert set(found) == {mail.id for mail in world.mails if "a" in mail.tags}
+
+
+def test_the_one_mail_of_an_order_is_on_the_first_page_however_old_it_is(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+):
+    """Of words that it has never seen, PostgreSQL expects more with every mail that is stored."""
+    monkeypatch.setattr(searching, "STEPS", (1, 2, 3))
+    with fresh_app(services, "search_old") as app, app.app_context():
+        largest = fill(10_000)[0]
+        here = Email.environment_id == largest.environment_id
+        oldest = db.session.scalars(select(Email).where(here).order_by(Email.create_time).limit(1)).one()
+        order = oldest.content["metadata"]["order"]
+        ids, token = search(largest, Filters(metadata={"order": order}), 50, "")
+        assert (ids, token) == ([oldest.id], "")
 
 
 def test_pages_are_stable_while_mail_comes_in(services: Services):
