@@ -40,7 +40,7 @@ def list_emails(request: ListEmailsRequest) -> ListEmailsResponse:
     sender = require_sender(request.environment_id)
     size = checked_size(request.page_size, DEFAULT_PAGE, LARGEST_PAGE)
     ids, token = search(sender, _filters(request), size, request.page_token)
-    return ListEmailsResponse(emails=map(_summary, summaries(ids)), next_page_token=token)
+    return ListEmailsResponse(emails=map(told, summaries(ids)), next_page_token=token)
 
 
 def _filters(request: ListEmailsRequest) -> Filters:
@@ -98,7 +98,8 @@ def _time(given: Timestamp) -> datetime | None:
         return None
 
 
-def _summary(line: Summary) -> pb.EmailSummary:
+def told(line: Summary) -> pb.EmailSummary:
+    """A line of a list."""
     summary = pb.EmailSummary(
         id=str(line.id),
         state=_NUMBERS[line.state],

@@ -13,11 +13,12 @@ from flute_server.admin.find import find
 from flute_server.domain.state import EventType
 from flute_server.errors import Violation, invalid
 from flute_server.models import Account, Dimension, Measure
-from flute_server.rpc import convert
+from flute_server.rpc import convert, email_lists
 from flute_server.rpc.principal import require_account, require_sender
-from flute_server.sending import attention, overview, statistics, tally
+from flute_server.sending import attention, overview, progress, statistics, tally
 from flute_server.sending.overview import Period
 from flute_server.sending.statistics import Interval, Span
+from flute_server.sending.summary import summaries
 
 _INTERVALS = {
     pb.STATISTICS_INTERVAL_UNSPECIFIED: Interval.DAY,
@@ -90,6 +91,18 @@ class StatisticsServicer(StatisticsServiceServicer):
                 for begin, counts in found.series
             ),
             attention=map(_attention, attention.read(account.id, now)),
+        )
+
+    def GetAccountProgress(
+        self, request: pb.GetAccountProgressRequest, context: grpc.ServicerContext
+    ) -> pb.AccountProgress:
+        account = find(Account, require_account(request.account_id))
+        found = progress.read(account.id)
+        lines = summaries([found.last_email] if found.last_email else [])
+        return pb.AccountProgress(
+            last_email=email_lists.told(lines[0]) if lines else None,
+            delivered=found.delivered,
+            handed_over=found.handed_over,
         )
 
 

@@ -132,6 +132,43 @@ def test_failover_saves_a_mail_and_everybody_sees_it(town: Town, page: Page, wat
     shown(page, "start-viewer")
 
 
+def test_refused_credentials_are_corrected_where_they_were_given(town: Town, page: Page, watch: Watch):
+    watch.allow("status of 422")
+    log_in(page, town, town.owner("Umbrella"), path="/start?step=provider")
+    password = connect_smtp_mistyped(town, page)
+    step = page.locator("#step-provider")
+    expect(step.get_by_role("alert")).to_contain_text("SMTP: credentials refused")
+    expect(page.locator("#guide-progress")).to_contain_text("0 of 5")
+    shown(page, "start-refused")
+
+    # A second one of the same kind gets a name of its own, and the first is not forgotten.
+    step.get_by_role("link", name="Connect another").click()
+    page.get_by_role("link", name="SMTP", exact=True).click()
+    expect(page.locator("#f-name")).to_have_value("SMTP 2")
+    page.goto(town.url("/overview"))
+    page.get_by_role("link", name="Connect a provider").first.click()
+    step.get_by_role("link", name="go on all the same").click()
+    page.locator("#f-domain").fill("flutemail.io")
+    press(page, "Set up the environment")
+    page.get_by_role("link", name="Later").click()
+    press(page, "Send the test mail")
+    last = page.locator("#step-delivered")
+    expect(last).to_contain_text("It waits: no provider takes it now")
+    shown(page, "start-waiting")
+
+    last.get_by_role("link", name="Correct its credentials").click()
+    correct(page, password)
+    page.goto(town.url("/start?step=delivered"))
+
+    # This server never tells that a mail arrived.
+    expect(last).to_contain_text("Own relay took your first mail", timeout=20_000)
+    expect(last).not_to_have_attribute("hx-get", re.compile("."))
+    shown(page, "start-handed-over")
+    page.get_by_role("link", name="Go to the overview").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    expect(page.locator(".guide-card")).to_have_count(0)
+
+
 def test_the_guide_can_be_put_away_and_taken_up_again(town: Town, page: Page):
     email = town.owner("Hooli")
     log_in(page, town, email, path="/")
@@ -179,6 +216,29 @@ def connect(town: Town, page: Page, slug: str, name: str) -> None:
     shown(page, f"start-{slug}")
     press(page, f"Connect {name}")
     expect(page.get_by_text(f"{name} is connected.")).to_be_visible()
+
+
+def connect_smtp_mistyped(town: Town, page: Page) -> str:
+    """The password as it should have been."""
+    page.get_by_role("link", name="SMTP", exact=True).click()
+    page.get_by_text("Further settings").click()
+    credentials = town.stack.credentials("smtp")
+    page.locator("#f-security").select_option(credentials.pop("security"))
+    type_in(page, **credentials | {"password": "mistyped"})
+    press(page, "Connect SMTP")
+    return credentials["password"]
+
+
+def correct(page: Page, password: str) -> None:
+    """At first without a name."""
+    type_in(page, name=" ", password=password)
+    with page.expect_response(re.compile("/start/account/")) as refused:
+        press(page, "Save and try again")
+    assert refused.value.status == 422
+    expect(page.locator("#f-name-error")).to_be_visible()
+    type_in(page, name="Own relay", password=password)
+    press(page, "Save and try again")
+    expect(page.get_by_text("Own relay is saved.")).to_be_visible()
 
 
 def look_at_statistics(page: Page) -> None:

@@ -10,13 +10,24 @@ import pytest
 from flask.testing import FlaskClient
 from flute.v1.alert_service_pb2 import Alert, ListAlertsResponse
 from flute.v1.annotations_pb2 import ROLE_VIEWER
-from flute.v1.environment_service_pb2 import Environment, ListEnvironmentsResponse
+from flute.v1.email_pb2 import (
+    DELIVERY_STATE_SENT,
+    OUTCOME_ACCEPTED,
+    Attempt,
+    AttemptResult,
+    Email,
+    EmailSummary,
+    Recipient,
+)
+from flute.v1.environment_service_pb2 import Environment, EnvironmentSummary, ListEnvironmentsResponse
 from flute.v1.member_service_pb2 import ListMembersResponse, Member
 from flute.v1.person_service_pb2 import SIGN_UP_MODE_CLOSED, SignUpPolicy
+from flute.v1.provider_account_service_pb2 import ListProviderAccountsResponse, ProviderAccount
 from flute.v1.statistics_service_pb2 import (
     ATTENTION_KIND_ALERT,
     STATISTICS_GROUP_UNSPECIFIED,
     AccountOverview,
+    AccountProgress,
     Attention,
     GetStatisticsResponse,
     OverviewFigures,
@@ -132,3 +143,49 @@ def test_graphs_of_statistics_are_told_apart_like_their_table(inside: FlaskClien
     whole = inside.get("/statistics").text
     assert "Outcomes" in whole
     assert f'<time datetime="{datetime.fromtimestamp(day, UTC):%Y-%m-%d}" data-show=day' in whole
+
+
+@pytest.mark.parametrize(
+    ("come", "shown"),
+    [
+        (AccountProgress(last_email=EmailSummary(id=EMAIL_ID), delivered=True), False),
+        (AccountProgress(last_email=EmailSummary(id=EMAIL_ID), handed_over=True), False),
+        (AccountProgress(last_email=EmailSummary(id=EMAIL_ID)), True),
+    ],
+)
+def test_the_guide_stays_away_after_a_quiet_day(
+    inside: FlaskClient, script: Script, come: AccountProgress, shown: bool
+):
+    both = ListEnvironmentsResponse(
+        environments=ENVIRONMENTS.environments,
+        # The older one is hardly used.
+        summaries=[EnvironmentSummary(environment_id="e1"), EnvironmentSummary(key_count=1)],
+    )
+    script.answer = answers(ListEnvironmentsRequest=both, GetAccountProgressRequest=come)
+    assert ("Go on where you were" in inside.get("/overview").text) is shown
+    assert script.calls.count("GetAccountProgress") == 1
+    assert len(script.calls) <= 5
+
+
+@pytest.mark.parametrize(
+    ("webhook_path", "test", "told"),
+    [
+        ("/v1/webhooks/postmark/p1", False, 'href="/providers/p1/events"'),
+        ("", False, "Own took your first mail"),
+        ("", True, "The provider took it"),  # its events are played
+    ],
+)
+def test_what_the_guide_says_of_a_mail_that_was_taken(
+    inside: FlaskClient, script: Script, webhook_path: str, test: bool, told: str
+):
+    taken = Attempt(provider_account="Own", results=[AttemptResult(outcome=OUTCOME_ACCEPTED)])
+    sent = Email(id=EMAIL_ID, state=DELIVERY_STATE_SENT, attempts=[taken], test=test)
+    sent.recipients.append(Recipient(state=DELIVERY_STATE_SENT))
+    account = ProviderAccount(id="p1", name="Own", webhook_path=webhook_path)
+    script.answer = answers(
+        GetEmailRequest=sent,
+        ListProviderAccountsRequest=ListProviderAccountsResponse(provider_accounts=[account]),
+    )
+    page = inside.get(f"/start/mail/{EMAIL_ID}").text
+    assert told in page
+    assert ("hx-get" in page) is bool(webhook_path or test)

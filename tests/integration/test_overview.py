@@ -30,9 +30,10 @@ from flute_server.models import (
     WebhookEndpoint,
     db,
 )
-from flute_server.sending import attention, overview
+from flute_server.sending import attention, overview, progress
 from flute_server.sending.attention import Attention, Kind
 from flute_server.sending.overview import Period
+from flute_server.sending.progress import Progress
 from tests.integration.places import Place, fresh_app
 from tests.stack import Stack, Tenant, until
 
@@ -294,6 +295,33 @@ def test_mail_that_waits_for_long(place: Place):
     assert item.urgent
 
 
+def test_progress_is_that_of_all_environments_at_any_time(place: Place):
+    other = Place.create()
+    for state in (State.DELIVERED, State.SENT):
+        other.mail("a@example.com", NOW, age=HOUR, state=state)
+    assert progress.read(place.tenant_id) == Progress()
+    long_ago = place.mail("a@example.com", NOW, age=300 * DAY)
+    assert progress.read(place.tenant_id) == Progress(long_ago)
+    second = Environment(account_id=place.tenant_id, name="Second", domain="second.example")
+    db.session.add(second)
+    db.session.commit()
+    elsewhere = Place(place.tenant_id, second.id, place.accounts)
+    elsewhere.mail("a@example.com", NOW, age=400 * DAY, state=State.DELIVERED)
+    assert progress.read(place.tenant_id) == Progress(long_ago, delivered=True)
+
+
+def test_mail_is_handed_over_for_good_where_nothing_tells_of_its_arrival(place: Place):
+    account(place).provider = "smtp"
+    db.session.commit()
+    mail = place.mail("a@example.com", NOW, age=HOUR)
+    assert progress.read(place.tenant_id) == Progress(mail, handed_over=True)
+    query = "UPDATE ledger SET outcome = :outcome FROM attempt WHERE attempt_id = id AND email_id = :mail"
+    for outcome in ("not_sent", "refused", "ambiguous"):
+        db.session.execute(text(query), {"outcome": outcome, "mail": mail})
+        db.session.commit()
+        assert progress.read(place.tenant_id) == Progress(mail)
+
+
 def ask(tenant: Tenant, **fields: Any) -> pb.AccountOverview:
     client = tenant.stack.client
     request = pb.GetAccountOverviewRequest(account_id=tenant.account_id, **fields)
@@ -303,7 +331,8 @@ def ask(tenant: Tenant, **fields: Any) -> pb.AccountOverview:
 def test_what_was_saved_by_failover_is_seen_over_grpc(stack: Stack):
     stack.sandbox.set_mode("sendgrid", "down")
     tenant = stack.tenant("sendgrid", "postmark")
-    tenant.wait(tenant.send(), "sent")
+    mail = tenant.send()
+    tenant.wait(mail, "sent")
     until(lambda: ask(tenant).total.rescued == 1, "the figures follow")
     for period in (pb.OVERVIEW_PERIOD_DAY, pb.OVERVIEW_PERIOD_WEEK, pb.OVERVIEW_PERIOD_MONTH):
         seen = ask(tenant, period=period)
@@ -314,6 +343,9 @@ def test_what_was_saved_by_failover_is_seen_over_grpc(stack: Stack):
             "postmark": 1,
         }
         assert sum(point.figures.sent for point in seen.series) == 1
+    request = pb.GetAccountProgressRequest(account_id=tenant.account_id)
+    come = stack.client.call(stack.client.statistics.GetAccountProgress, request)
+    assert (come.last_email.id, come.delivered, come.handed_over) == (mail, False, False)
     assert ask(stack.tenant("postmark")).total.accepted == 0
 
 

@@ -6,24 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flask import current_app, request
-from flute.v1.api_key_service_pb2 import ApiKey, ListApiKeysRequest, ListApiKeysResponse
-from flute.v1.email_pb2 import DELIVERY_STATE_DELIVERED, EmailSummary
-from flute.v1.email_service_pb2 import ListEmailsRequest, ListEmailsResponse
-from flute.v1.environment_service_pb2 import Environment
+from flute.v1.email_pb2 import EmailSummary
+from flute.v1.environment_service_pb2 import (
+    Environment,
+    EnvironmentSummary,
+    ListEnvironmentsRequest,
+    ListEnvironmentsResponse,
+)
 from flute.v1.provider_account_service_pb2 import (
     ListProviderAccountsRequest,
     ListProviderAccountsResponse,
     ProviderAccount,
 )
-from flute.v1.route_service_pb2 import ListRoutesRequest, ListRoutesResponse, Route
+from flute.v1.statistics_service_pb2 import AccountProgress, GetAccountProgressRequest
 from werkzeug.wrappers import Response
 
+from web.dashboard import provider_state
 from web.dashboard.ask import ask
 from web.dashboard.me import me
-from web.dashboard.switch import environments
 
-# Whoever has more environments without a route than this is past the guide.
-_LOOKED_AT = 3
+# Environments and provider accounts, the oldest; of newcomers there is hardly one.
+_LOOKED_AT = 100
+# The kind of provider that plays what becomes of its mail.
+SIMULATOR = "simulator"
 _DISMISSED = "flute_guide"
 _REMEMBERED_S = 365 * 24 * 3600
 
@@ -49,14 +54,16 @@ STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What there is. environment: the oldest with a route, or the oldest; mail: its newest."""
+    """What there is in the whole account. environment: the oldest with a route, or the oldest; routes: the
+    names of its provider accounts, in order; keyed: the names of the environments with a key that works;
+    mail: the newest; handed_over: of some mail no more can be known, and none is known to be delivered."""
 
     provider_accounts: Sequence[ProviderAccount] = ()
     environment: Environment | None = None
-    routes: Sequence[Route] = ()
-    keys: Sequence[ApiKey] = ()
+    routes: Sequence[str] = ()
+    keyed: Sequence[str] = ()
     mail: EmailSummary | None = None
-    delivered: bool = False
+    handed_over: bool = False
     done: frozenset[str] = field(default=frozenset())
 
     @property
@@ -69,66 +76,66 @@ class Progress:
         """Nothing is left to do."""
         return len(self.done) == len(STEPS)
 
+    @property
+    def begun(self) -> bool:
+        """Something is there to go on from."""
+        return bool(self.provider_accounts or self.done)
+
     def ready(self, slug: str) -> bool:
-        """Whether what the step builds on is there."""
-        needed = {"environment": "provider", "key": "environment", "mail": "environment", "delivered": "mail"}
+        """Whether what the step builds on is there; for an environment, refused credentials will do."""
+        if slug == "environment":
+            return bool(self.provider_accounts)
+        needed = {"key": "environment", "mail": "environment", "delivered": "mail"}
         return slug not in needed or needed[slug] in self.done
+
+    @property
+    def doubted(self) -> list[ProviderAccount]:
+        """The provider accounts whose credentials failed when they were tried."""
+        return [account for account in self.provider_accounts if provider_state.doubted(account)]
 
     @property
     def routed(self) -> list[ProviderAccount]:
         """The provider accounts of the environment's routes, in order."""
-        by_id = {account.id: account for account in self.provider_accounts}
-        return [
-            by_id[route.provider_account_id] for route in self.routes if route.provider_account_id in by_id
-        ]
+        by_name = {account.name: account for account in self.provider_accounts}
+        return [by_name[name] for name in self.routes if name in by_name]
 
     @property
     def unrouted(self) -> list[ProviderAccount]:
         """Those that the environment does not use."""
-        used = {route.provider_account_id for route in self.routes}
-        return [account for account in self.provider_accounts if account.id not in used]
+        return [account for account in self.provider_accounts if account.name not in self.routes]
 
 
 def progress() -> Progress:
     """How far the account has come. Raises RpcFailure."""
-    accounts = ask(ListProviderAccountsRequest(page_size=100), ListProviderAccountsResponse).provider_accounts
-    environment, routes = _environment()
-    keys, mail, delivered = _sending(environment) if environment else ([], None, False)
+    accounts = ask(
+        ListProviderAccountsRequest(page_size=_LOOKED_AT), ListProviderAccountsResponse
+    ).provider_accounts
+    told = ask(ListEnvironmentsRequest(page_size=_LOOKED_AT), ListEnvironmentsResponse)
+    come = ask(GetAccountProgressRequest(), AccountProgress)
+    pairs = list(zip(told.environments, told.summaries, strict=True))
+    environment, routes = _environment(pairs)
+    keyed = [one.name for one, summary in pairs if summary.key_count]
     facts = {
-        "provider": bool(accounts),
+        # Whoever routes mail through refused credentials has gone on all the same.
+        "provider": bool(routes) or any(not provider_state.doubted(account) for account in accounts),
         "environment": bool(routes),
-        "key": bool(keys),
-        "mail": mail is not None,
-        "delivered": delivered,
+        "key": bool(keyed),
+        "mail": come.HasField("last_email"),
+        "delivered": come.delivered or come.handed_over,
     }
     done = frozenset(slug for slug, there in facts.items() if there)
-    return Progress(accounts, environment, routes, keys, mail, delivered, done)
+    mail = come.last_email if facts["mail"] else None
+    return Progress(accounts, environment, routes, keyed, mail, come.handed_over, done)
 
 
-def _environment() -> tuple[Environment | None, Sequence[Route]]:
-    found = environments(_LOOKED_AT)
-    for environment in found:
-        routes = ask(ListRoutesRequest(environment_id=environment.id), ListRoutesResponse).routes
-        if routes:
-            return environment, routes
-    return (found[0] if found else None), []
-
-
-def _sending(environment: Environment) -> tuple[list[ApiKey], EmailSummary | None, bool]:
-    """The keys that work, the newest mail, and whether any was ever delivered."""
-    id_ = environment.id
-    keys = ask(ListApiKeysRequest(environment_id=id_, page_size=100), ListApiKeysResponse).api_keys
-    working = [key for key in keys if not key.HasField("revoke_time")]
-    newest = ask(ListEmailsRequest(environment_id=id_, page_size=1), ListEmailsResponse).emails
-    if not newest:
-        return working, None, False
-    delivered = newest[0].state == DELIVERY_STATE_DELIVERED or bool(
-        ask(
-            ListEmailsRequest(environment_id=id_, page_size=1, state=DELIVERY_STATE_DELIVERED),
-            ListEmailsResponse,
-        ).emails
-    )
-    return working, newest[0], delivered
+def _environment(
+    pairs: Sequence[tuple[Environment, EnvironmentSummary]],
+) -> tuple[Environment | None, Sequence[str]]:
+    """The oldest with a route, or the oldest, and the names of its provider accounts."""
+    if not pairs:
+        return None, []
+    environment, summary = next((pair for pair in pairs if pair[1].routes), pairs[0])
+    return environment, [route.provider_account for route in summary.routes]
 
 
 def dismissed() -> bool:

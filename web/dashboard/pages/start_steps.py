@@ -13,13 +13,15 @@ from flute.v1.route_service_pb2 import CreateRouteRequest, Route
 
 from web.dashboard import curl, dashboard
 from web.dashboard.ask import ask
-from web.dashboard.first_run import progress
+from web.dashboard.first_run import SIMULATOR, progress
 from web.dashboard.form import Form
 from web.dashboard.me import me
-from web.dashboard.pages.provider_accounts import given, kinds, try_out
-from web.dashboard.pages.start import SIMULATOR, first_values, next_step, step_page
+from web.dashboard.pages.provider_account import account_of
+from web.dashboard.pages.provider_accounts import change_of, given, kind_of, kinds, verified
+from web.dashboard.pages.start import first_values, next_step, step_page
 from web.dashboard.places import base_url
 from web.dashboard.render import say
+from web.dashboard.words import sentence
 
 _MAIL_NAMES = {"content.to": "to", "content.from": "from_local", "content.from.email": "from_local"}
 
@@ -40,9 +42,31 @@ def start_provider(slug: str) -> ResponseReturnValue:
         return step_page(progress(), "provider", form, kind=slug), form.status
     if slug == SIMULATOR:
         say("The simulator is connected. It takes every mail and delivers it to nobody.")
-    else:
-        try_out(made, f"{made.name} is connected")
-    return next_step()
+        return next_step()
+    return _after_trying(made, f"{made.name} is connected")
+
+
+@dashboard.post("/start/account/<id_>")
+def start_account(id_: str) -> ResponseReturnValue:
+    """Correct the one that was made, and try it again."""
+    account, form = account_of(id_), Form.of()
+    message = change_of(account, form, [field for field in kind_of(account).fields if not field.webhook])
+    message.provider_account.name = form["name"]
+    message.update_mask.paths.append("name")
+    changed = form.send(message, ProviderAccount)
+    if changed is None:
+        return step_page(progress(), "provider", form, account=account), form.status
+    return _after_trying(changed, f"{changed.name} is saved")
+
+
+def _after_trying(account: ProviderAccount, done: str) -> ResponseReturnValue:
+    """On to the next step, or to the same, which shows what the provider said and what to do."""
+    told = verified(account.id)
+    if told.ok:
+        say(f"{done}. {sentence(told.text)}")
+        return next_step()
+    say(f"{done}, but it cannot send yet: see below.", "bad")
+    return next_step("provider", account=account.id)
 
 
 # ----- an environment
@@ -95,7 +119,7 @@ def start_key() -> ResponseReturnValue:
     if made is None:
         return step_page(state, "key", form), form.status
     command = curl.send(
-        base_url(), _content(state.environment, Form(first_values("mail", state, None))), made.access_token
+        base_url(), _content(state.environment, Form(first_values("mail", state))), made.access_token
     )
     return step_page(progress(), "key", secret=made.access_token, command=command)
 

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from flute.v1 import annotations_pb2 as flute_dot_v1_dot_annotations__pb2
+from flute.v1 import email_pb2 as flute_dot_v1_dot_email__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!flute/v1/statistics_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x01\n\x14GetStatisticsRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x08interval\x18\x04 \x01(\x0e\x32\x1c.flute.v1.StatisticsInterval\x12+\n\x08group_by\x18\x05 \x01(\x0e\x32\x19.flute.v1.StatisticsGroup\">\n\x15GetStatisticsResponse\x12%\n\x04rows\x18\x01 \x03(\x0b\x32\x17.flute.v1.StatisticsRow\"\x8f\x02\n\rStatisticsRow\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05group\x18\x02 \x01(\t\x12\x33\n\x06\x63ounts\x18\x03 \x03(\x0b\x32#.flute.v1.StatisticsRow.CountsEntry\x12+\n\x0ctime_to_send\x18\x04 \x01(\x0b\x32\x15.flute.v1.Percentiles\x12.\n\x0ftime_to_deliver\x18\x05 \x01(\x0b\x32\x15.flute.v1.Percentiles\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x94\x01\n\x0bPercentiles\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12&\n\x03p50\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p90\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p99\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"Y\n\x19GetAccountOverviewRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12(\n\x06period\x18\x02 \x01(\x0e\x32\x18.flute.v1.OverviewPeriod\"\xe5\x01\n\x0fOverviewFigures\x12\x0e\n\x06\x65mails\x18\x01 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x03\x12\x0c\n\x04sent\x18\x03 \x01(\x03\x12\x11\n\tdelivered\x18\x04 \x01(\x03\x12\x0f\n\x07\x62ounced\x18\x05 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x03\x12\x10\n\x08\x64\x65\x66\x65rred\x18\x07 \x01(\x03\x12\x0f\n\x07rescued\x18\x08 \x01(\x03\x12\x12\n\ncomplained\x18\t \x01(\x03\x12\x12\n\nsuppressed\x18\n \x01(\x03\x12\x11\n\tfailovers\x18\x0b \x01(\x03\x12\x10\n\x08\x63\x61nceled\x18\x0c \x01(\x03\"T\n\x0cOverviewPart\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\x07\x66igures\x18\x03 \x01(\x0b\x32\x19.flute.v1.OverviewFigures\"k\n\rOverviewPoint\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x66igures\x18\x02 \x01(\x0b\x32\x19.flute.v1.OverviewFigures\"\xb7\x01\n\tAttention\x12%\n\x04kind\x18\x01 \x01(\x0e\x32\x17.flute.v1.AttentionKind\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x0e\n\x06urgent\x18\x05 \x01(\x08\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x65nvironment_id\x18\x07 \x01(\t\"\xcb\x02\n\x0f\x41\x63\x63ountOverview\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05total\x18\x03 \x01(\x0b\x32\x19.flute.v1.OverviewFigures\x12,\n\x0c\x65nvironments\x18\x04 \x03(\x0b\x32\x16.flute.v1.OverviewPart\x12\x31\n\x11provider_accounts\x18\x05 \x03(\x0b\x32\x16.flute.v1.OverviewPart\x12\'\n\x06series\x18\x06 \x03(\x0b\x32\x17.flute.v1.OverviewPoint\x12&\n\tattention\x18\x07 \x03(\x0b\x32\x13.flute.v1.Attention*\x93\x01\n\x12StatisticsInterval\x12#\n\x1fSTATISTICS_INTERVAL_UNSPECIFIED\x10\x00\x12\x1c\n\x18STATISTICS_INTERVAL_HOUR\x10\x01\x12\x1b\n\x17STATISTICS_INTERVAL_DAY\x10\x02\x12\x1d\n\x19STATISTICS_INTERVAL_TOTAL\x10\x03*\x91\x01\n\x0fStatisticsGroup\x12 \n\x1cSTATISTICS_GROUP_UNSPECIFIED\x10\x00\x12%\n!STATISTICS_GROUP_PROVIDER_ACCOUNT\x10\x01\x12\x18\n\x14STATISTICS_GROUP_TAG\x10\x02\x12\x1b\n\x17STATISTICS_GROUP_DOMAIN\x10\x03*\x7f\n\x0eOverviewPeriod\x12\x1f\n\x1bOVERVIEW_PERIOD_UNSPECIFIED\x10\x00\x12\x17\n\x13OVERVIEW_PERIOD_DAY\x10\x01\x12\x18\n\x14OVERVIEW_PERIOD_WEEK\x10\x02\x12\x19\n\x15OVERVIEW_PERIOD_MONTH\x10\x03*\xf5\x02\n\rAttentionKind\x12\x1e\n\x1a\x41TTENTION_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41TTENTION_KIND_ALERT\x10\x01\x12+\n\'ATTENTION_KIND_FAILING_PROVIDER_ACCOUNT\x10\x02\x12*\n&ATTENTION_KIND_PAUSED_PROVIDER_ACCOUNT\x10\x03\x12*\n&ATTENTION_KIND_SILENT_PROVIDER_ACCOUNT\x10\x04\x12\x1d\n\x19\x41TTENTION_KIND_FEW_ROUTES\x10\x05\x12#\n\x1f\x41TTENTION_KIND_WEBHOOK_ENDPOINT\x10\x06\x12\x1f\n\x1b\x41TTENTION_KIND_EXPIRING_KEY\x10\x07\x12\x1f\n\x1b\x41TTENTION_KIND_WAITING_MAIL\x10\x08\x12\x1f\n\x1b\x41TTENTION_KIND_FAILED_CHECK\x10\t2\x81\x02\n\x11StatisticsService\x12\x8f\x01\n\rGetStatistics\x12\x1e.flute.v1.GetStatisticsRequest\x1a\x1f.flute.v1.GetStatisticsResponse\"=\xa2\xbb\x18\x31\n\x03GET\x12\x0e/v1/statistics*\nStatistics2\x0einvalid_fields\xa8\xbb\x18\x02\xb0\xbb\x18\x01\x12Z\n\x12GetAccountOverview\x12#.flute.v1.GetAccountOverviewRequest\x1a\x19.flute.v1.AccountOverview\"\x04\xb0\xbb\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!flute/v1/statistics_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x14\x66lute/v1/email.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x01\n\x14GetStatisticsRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\xa0\xbb\x18\x01\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x08interval\x18\x04 \x01(\x0e\x32\x1c.flute.v1.StatisticsInterval\x12+\n\x08group_by\x18\x05 \x01(\x0e\x32\x19.flute.v1.StatisticsGroup\">\n\x15GetStatisticsResponse\x12%\n\x04rows\x18\x01 \x03(\x0b\x32\x17.flute.v1.StatisticsRow\"\x8f\x02\n\rStatisticsRow\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05group\x18\x02 \x01(\t\x12\x33\n\x06\x63ounts\x18\x03 \x03(\x0b\x32#.flute.v1.StatisticsRow.CountsEntry\x12+\n\x0ctime_to_send\x18\x04 \x01(\x0b\x32\x15.flute.v1.Percentiles\x12.\n\x0ftime_to_deliver\x18\x05 \x01(\x0b\x32\x15.flute.v1.Percentiles\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x94\x01\n\x0bPercentiles\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12&\n\x03p50\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p90\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p99\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"Y\n\x19GetAccountOverviewRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12(\n\x06period\x18\x02 \x01(\x0e\x32\x18.flute.v1.OverviewPeriod\"\xe5\x01\n\x0fOverviewFigures\x12\x0e\n\x06\x65mails\x18\x01 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x03\x12\x0c\n\x04sent\x18\x03 \x01(\x03\x12\x11\n\tdelivered\x18\x04 \x01(\x03\x12\x0f\n\x07\x62ounced\x18\x05 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x03\x12\x10\n\x08\x64\x65\x66\x65rred\x18\x07 \x01(\x03\x12\x0f\n\x07rescued\x18\x08 \x01(\x03\x12\x12\n\ncomplained\x18\t \x01(\x03\x12\x12\n\nsuppressed\x18\n \x01(\x03\x12\x11\n\tfailovers\x18\x0b \x01(\x03\x12\x10\n\x08\x63\x61nceled\x18\x0c \x01(\x03\"T\n\x0cOverviewPart\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\x07\x66igures\x18\x03 \x01(\x0b\x32\x19.flute.v1.OverviewFigures\"k\n\rOverviewPoint\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x66igures\x18\x02 \x01(\x0b\x32\x19.flute.v1.OverviewFigures\"\xb7\x01\n\tAttention\x12%\n\x04kind\x18\x01 \x01(\x0e\x32\x17.flute.v1.AttentionKind\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x0e\n\x06urgent\x18\x05 \x01(\x08\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x65nvironment_id\x18\x07 \x01(\t\"\xcb\x02\n\x0f\x41\x63\x63ountOverview\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05total\x18\x03 \x01(\x0b\x32\x19.flute.v1.OverviewFigures\x12,\n\x0c\x65nvironments\x18\x04 \x03(\x0b\x32\x16.flute.v1.OverviewPart\x12\x31\n\x11provider_accounts\x18\x05 \x03(\x0b\x32\x16.flute.v1.OverviewPart\x12\'\n\x06series\x18\x06 \x03(\x0b\x32\x17.flute.v1.OverviewPoint\x12&\n\tattention\x18\x07 \x03(\x0b\x32\x13.flute.v1.Attention\"/\n\x19GetAccountProgressRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"e\n\x0f\x41\x63\x63ountProgress\x12*\n\nlast_email\x18\x01 \x01(\x0b\x32\x16.flute.v1.EmailSummary\x12\x11\n\tdelivered\x18\x02 \x01(\x08\x12\x13\n\x0bhanded_over\x18\x03 \x01(\x08*\x93\x01\n\x12StatisticsInterval\x12#\n\x1fSTATISTICS_INTERVAL_UNSPECIFIED\x10\x00\x12\x1c\n\x18STATISTICS_INTERVAL_HOUR\x10\x01\x12\x1b\n\x17STATISTICS_INTERVAL_DAY\x10\x02\x12\x1d\n\x19STATISTICS_INTERVAL_TOTAL\x10\x03*\x91\x01\n\x0fStatisticsGroup\x12 \n\x1cSTATISTICS_GROUP_UNSPECIFIED\x10\x00\x12%\n!STATISTICS_GROUP_PROVIDER_ACCOUNT\x10\x01\x12\x18\n\x14STATISTICS_GROUP_TAG\x10\x02\x12\x1b\n\x17STATISTICS_GROUP_DOMAIN\x10\x03*\x7f\n\x0eOverviewPeriod\x12\x1f\n\x1bOVERVIEW_PERIOD_UNSPECIFIED\x10\x00\x12\x17\n\x13OVERVIEW_PERIOD_DAY\x10\x01\x12\x18\n\x14OVERVIEW_PERIOD_WEEK\x10\x02\x12\x19\n\x15OVERVIEW_PERIOD_MONTH\x10\x03*\xf5\x02\n\rAttentionKind\x12\x1e\n\x1a\x41TTENTION_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41TTENTION_KIND_ALERT\x10\x01\x12+\n\'ATTENTION_KIND_FAILING_PROVIDER_ACCOUNT\x10\x02\x12*\n&ATTENTION_KIND_PAUSED_PROVIDER_ACCOUNT\x10\x03\x12*\n&ATTENTION_KIND_SILENT_PROVIDER_ACCOUNT\x10\x04\x12\x1d\n\x19\x41TTENTION_KIND_FEW_ROUTES\x10\x05\x12#\n\x1f\x41TTENTION_KIND_WEBHOOK_ENDPOINT\x10\x06\x12\x1f\n\x1b\x41TTENTION_KIND_EXPIRING_KEY\x10\x07\x12\x1f\n\x1b\x41TTENTION_KIND_WAITING_MAIL\x10\x08\x12\x1f\n\x1b\x41TTENTION_KIND_FAILED_CHECK\x10\t2\xdd\x02\n\x11StatisticsService\x12\x8f\x01\n\rGetStatistics\x12\x1e.flute.v1.GetStatisticsRequest\x1a\x1f.flute.v1.GetStatisticsResponse\"=\xa2\xbb\x18\x31\n\x03GET\x12\x0e/v1/statistics*\nStatistics2\x0einvalid_fields\xa8\xbb\x18\x02\xb0\xbb\x18\x01\x12Z\n\x12GetAccountOverview\x12#.flute.v1.GetAccountOverviewRequest\x1a\x19.flute.v1.AccountOverview\"\x04\xb0\xbb\x18\x01\x12Z\n\x12GetAccountProgress\x12#.flute.v1.GetAccountProgressRequest\x1a\x19.flute.v1.AccountProgress\"\x04\xb0\xbb\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,36 +43,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATISTICSSERVICE'].methods_by_name['GetStatistics']._serialized_options = b'\242\273\0301\n\003GET\022\016/v1/statistics*\nStatistics2\016invalid_fields\250\273\030\002\260\273\030\001'
   _globals['_STATISTICSSERVICE'].methods_by_name['GetAccountOverview']._loaded_options = None
   _globals['_STATISTICSSERVICE'].methods_by_name['GetAccountOverview']._serialized_options = b'\260\273\030\001'
-  _globals['_STATISTICSINTERVAL']._serialized_start=1910
-  _globals['_STATISTICSINTERVAL']._serialized_end=2057
-  _globals['_STATISTICSGROUP']._serialized_start=2060
-  _globals['_STATISTICSGROUP']._serialized_end=2205
-  _globals['_OVERVIEWPERIOD']._serialized_start=2207
-  _globals['_OVERVIEWPERIOD']._serialized_end=2334
-  _globals['_ATTENTIONKIND']._serialized_start=2337
-  _globals['_ATTENTIONKIND']._serialized_end=2710
-  _globals['_GETSTATISTICSREQUEST']._serialized_start=141
-  _globals['_GETSTATISTICSREQUEST']._serialized_end=380
-  _globals['_GETSTATISTICSRESPONSE']._serialized_start=382
-  _globals['_GETSTATISTICSRESPONSE']._serialized_end=444
-  _globals['_STATISTICSROW']._serialized_start=447
-  _globals['_STATISTICSROW']._serialized_end=718
-  _globals['_STATISTICSROW_COUNTSENTRY']._serialized_start=673
-  _globals['_STATISTICSROW_COUNTSENTRY']._serialized_end=718
-  _globals['_PERCENTILES']._serialized_start=721
-  _globals['_PERCENTILES']._serialized_end=869
-  _globals['_GETACCOUNTOVERVIEWREQUEST']._serialized_start=871
-  _globals['_GETACCOUNTOVERVIEWREQUEST']._serialized_end=960
-  _globals['_OVERVIEWFIGURES']._serialized_start=963
-  _globals['_OVERVIEWFIGURES']._serialized_end=1192
-  _globals['_OVERVIEWPART']._serialized_start=1194
-  _globals['_OVERVIEWPART']._serialized_end=1278
-  _globals['_OVERVIEWPOINT']._serialized_start=1280
-  _globals['_OVERVIEWPOINT']._serialized_end=1387
-  _globals['_ATTENTION']._serialized_start=1390
-  _globals['_ATTENTION']._serialized_end=1573
-  _globals['_ACCOUNTOVERVIEW']._serialized_start=1576
-  _globals['_ACCOUNTOVERVIEW']._serialized_end=1907
-  _globals['_STATISTICSSERVICE']._serialized_start=2713
-  _globals['_STATISTICSSERVICE']._serialized_end=2970
+  _globals['_STATISTICSSERVICE'].methods_by_name['GetAccountProgress']._loaded_options = None
+  _globals['_STATISTICSSERVICE'].methods_by_name['GetAccountProgress']._serialized_options = b'\260\273\030\001'
+  _globals['_STATISTICSINTERVAL']._serialized_start=2084
+  _globals['_STATISTICSINTERVAL']._serialized_end=2231
+  _globals['_STATISTICSGROUP']._serialized_start=2234
+  _globals['_STATISTICSGROUP']._serialized_end=2379
+  _globals['_OVERVIEWPERIOD']._serialized_start=2381
+  _globals['_OVERVIEWPERIOD']._serialized_end=2508
+  _globals['_ATTENTIONKIND']._serialized_start=2511
+  _globals['_ATTENTIONKIND']._serialized_end=2884
+  _globals['_GETSTATISTICSREQUEST']._serialized_start=163
+  _globals['_GETSTATISTICSREQUEST']._serialized_end=402
+  _globals['_GETSTATISTICSRESPONSE']._serialized_start=404
+  _globals['_GETSTATISTICSRESPONSE']._serialized_end=466
+  _globals['_STATISTICSROW']._serialized_start=469
+  _globals['_STATISTICSROW']._serialized_end=740
+  _globals['_STATISTICSROW_COUNTSENTRY']._serialized_start=695
+  _globals['_STATISTICSROW_COUNTSENTRY']._serialized_end=740
+  _globals['_PERCENTILES']._serialized_start=743
+  _globals['_PERCENTILES']._serialized_end=891
+  _globals['_GETACCOUNTOVERVIEWREQUEST']._serialized_start=893
+  _globals['_GETACCOUNTOVERVIEWREQUEST']._serialized_end=982
+  _globals['_OVERVIEWFIGURES']._serialized_start=985
+  _globals['_OVERVIEWFIGURES']._serialized_end=1214
+  _globals['_OVERVIEWPART']._serialized_start=1216
+  _globals['_OVERVIEWPART']._serialized_end=1300
+  _globals['_OVERVIEWPOINT']._serialized_start=1302
+  _globals['_OVERVIEWPOINT']._serialized_end=1409
+  _globals['_ATTENTION']._serialized_start=1412
+  _globals['_ATTENTION']._serialized_end=1595
+  _globals['_ACCOUNTOVERVIEW']._serialized_start=1598
+  _globals['_ACCOUNTOVERVIEW']._serialized_end=1929
+  _globals['_GETACCOUNTPROGRESSREQUEST']._serialized_start=1931
+  _globals['_GETACCOUNTPROGRESSREQUEST']._serialized_end=1978
+  _globals['_ACCOUNTPROGRESS']._serialized_start=1980
+  _globals['_ACCOUNTPROGRESS']._serialized_end=2081
+  _globals['_STATISTICSSERVICE']._serialized_start=2887
+  _globals['_STATISTICSSERVICE']._serialized_end=3236
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from flute.v1 import email_pb2 as _email_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -592,3 +593,59 @@ class AccountOverview(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AccountOverview: _TypeAlias = AccountOverview  # noqa: Y015
+
+@_typing.final
+class GetAccountProgressRequest(_message.Message):
+    """Request of GetAccountProgress."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """Needed with the service token; a person has an account."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAccountProgressRequest: _TypeAlias = GetAccountProgressRequest  # noqa: Y015
+
+@_typing.final
+class AccountProgress(_message.Message):
+    """How far an account has come with its mail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAST_EMAIL_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    HANDED_OVER_FIELD_NUMBER: _builtins.int
+    delivered: _builtins.bool
+    """The receiver of some mail took it."""
+    handed_over: _builtins.bool
+    """A provider account that tells of failures alone took some mail, so that nothing more will be heard of it unless it
+    comes back. Looked for only where nothing was delivered, in the last 100 calls for each environment.
+    """
+    @_builtins.property
+    def last_email(self) -> _email_pb2.EmailSummary:
+        """The mail that was accepted last; absent while there is none."""
+
+    def __init__(
+        self,
+        *,
+        last_email: _email_pb2.EmailSummary | None = ...,
+        delivered: _builtins.bool = ...,
+        handed_over: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_email", b"last_email"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "handed_over", b"handed_over", "last_email", b"last_email"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountProgress: _TypeAlias = AccountProgress  # noqa: Y015

@@ -45,6 +45,11 @@ class StatisticsServiceStub:
                 request_serializer=flute_dot_v1_dot_statistics__service__pb2.GetAccountOverviewRequest.SerializeToString,
                 response_deserializer=flute_dot_v1_dot_statistics__service__pb2.AccountOverview.FromString,
                 _registered_method=True)
+        self.GetAccountProgress = channel.unary_unary(
+                '/flute.v1.StatisticsService/GetAccountProgress',
+                request_serializer=flute_dot_v1_dot_statistics__service__pb2.GetAccountProgressRequest.SerializeToString,
+                response_deserializer=flute_dot_v1_dot_statistics__service__pb2.AccountProgress.FromString,
+                _registered_method=True)
 
 
 class StatisticsServiceServicer:
@@ -66,6 +71,14 @@ class StatisticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAccountProgress(self, request, context):
+        """Whether an account has ever sent a mail, and whether one has arrived: in all its environments, at any time, test
+        mail included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StatisticsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +91,11 @@ def add_StatisticsServiceServicer_to_server(servicer, server):
                     servicer.GetAccountOverview,
                     request_deserializer=flute_dot_v1_dot_statistics__service__pb2.GetAccountOverviewRequest.FromString,
                     response_serializer=flute_dot_v1_dot_statistics__service__pb2.AccountOverview.SerializeToString,
+            ),
+            'GetAccountProgress': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccountProgress,
+                    request_deserializer=flute_dot_v1_dot_statistics__service__pb2.GetAccountProgressRequest.FromString,
+                    response_serializer=flute_dot_v1_dot_statistics__service__pb2.AccountProgress.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +153,33 @@ class StatisticsService:
             '/flute.v1.StatisticsService/GetAccountOverview',
             flute_dot_v1_dot_statistics__service__pb2.GetAccountOverviewRequest.SerializeToString,
             flute_dot_v1_dot_statistics__service__pb2.AccountOverview.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAccountProgress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flute.v1.StatisticsService/GetAccountProgress',
+            flute_dot_v1_dot_statistics__service__pb2.GetAccountProgressRequest.SerializeToString,
+            flute_dot_v1_dot_statistics__service__pb2.AccountProgress.FromString,
             options,
             channel_credentials,
             insecure,

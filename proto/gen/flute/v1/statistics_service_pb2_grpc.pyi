@@ -39,6 +39,10 @@ class StatisticsServiceStub:
     """An account at a glance: what became of its mail, in all and by environment and provider account, and what needs
     attention now.
     """
+    GetAccountProgress: _grpc.UnaryUnaryMultiCallable[_statistics_service_pb2.GetAccountProgressRequest, _statistics_service_pb2.AccountProgress]
+    """Whether an account has ever sent a mail, and whether one has arrived: in all its environments, at any time, test
+    mail included.
+    """
 
 @_typing.type_check_only
 class StatisticsServiceAsyncStub(StatisticsServiceStub):
@@ -50,6 +54,10 @@ class StatisticsServiceAsyncStub(StatisticsServiceStub):
     GetAccountOverview: _aio.UnaryUnaryMultiCallable[_statistics_service_pb2.GetAccountOverviewRequest, _statistics_service_pb2.AccountOverview]  # type: ignore[assignment]
     """An account at a glance: what became of its mail, in all and by environment and provider account, and what needs
     attention now.
+    """
+    GetAccountProgress: _aio.UnaryUnaryMultiCallable[_statistics_service_pb2.GetAccountProgressRequest, _statistics_service_pb2.AccountProgress]  # type: ignore[assignment]
+    """Whether an account has ever sent a mail, and whether one has arrived: in all its environments, at any time, test
+    mail included.
     """
 
 class StatisticsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +79,16 @@ class StatisticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_statistics_service_pb2.AccountOverview, _abc.Awaitable[_statistics_service_pb2.AccountOverview]]:
         """An account at a glance: what became of its mail, in all and by environment and provider account, and what needs
         attention now.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAccountProgress(
+        self,
+        request: _statistics_service_pb2.GetAccountProgressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_statistics_service_pb2.AccountProgress, _abc.Awaitable[_statistics_service_pb2.AccountProgress]]:
+        """Whether an account has ever sent a mail, and whether one has arrived: in all its environments, at any time, test
+        mail included.
         """
 
 def add_StatisticsServiceServicer_to_server(servicer: StatisticsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
