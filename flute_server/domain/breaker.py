@@ -107,7 +107,7 @@ def _gravity(reply: Reply) -> int:
 
 def after(breaker: Breaker, reply: Reply, now: datetime, took_s: float = 0.0) -> Breaker:
     """An account's breaker after one call, which took so long."""
-    if breaker.needs_person:
+    if breaker.needs_person or reply.kind is ErrorKind.UNCALLED:
         return breaker
     if reply.kind in _CERTAIN:
         return Breaker(BreakerState.OPEN, breaker.failures, breaker.opened + 1, None, _why(reply))

@@ -44,6 +44,7 @@ class ErrorKind(StrEnum):
     MESSAGE = "message"  # the mail itself is at fault
     TEMPORARY = "temporary"  # the receiver asks for a later try of this recipient (greylisting, busy, full)
     AMBIGUOUS = "ambiguous"  # sent, no answer: may or may not have been taken
+    UNCALLED = "uncalled"  # our worker was held up for too long to call at all
 
 
 @dataclass(frozen=True, slots=True)

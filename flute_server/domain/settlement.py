@@ -50,6 +50,8 @@ _BY_KIND: dict[ErrorKind, Settlement] = {
     ErrorKind.MESSAGE: Settlement(Outcome.REFUSED, State.FAILED, EventType.FAILED, Step.END),
     # The receiver wants to see the same client again (greylisting): same order, later.
     ErrorKind.TEMPORARY: Settlement(Outcome.REFUSED, State.QUEUED, EventType.DEFERRED, Step.NEXT_ROUND),
+    # Not the provider's fault: same order, later.
+    ErrorKind.UNCALLED: Settlement(Outcome.NOT_SENT, State.QUEUED, EventType.DEFERRED, Step.NEXT_ROUND),
     ErrorKind.AMBIGUOUS: Settlement(Outcome.AMBIGUOUS, State.QUEUED, EventType.FAILOVER, Step.NEXT_ROUTE),
 }
 

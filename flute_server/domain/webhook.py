@@ -93,8 +93,9 @@ def event_id(id_: int) -> str:
 
 
 def body(told: Told) -> bytes:
-    """The JSON of a call; the same event always gives the same octets.
+    """The JSON of a call; the same `told` always gives the same octets.
 
+    An event that is told again is read anew: a provider account that was renamed meanwhile has its new name.
     `data` is the event as the feed tells it, with what a receiver would otherwise have to ask for.
     """
     time = _rfc3339(told.time)

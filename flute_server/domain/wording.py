@@ -25,6 +25,7 @@ _KINDS = {
     ErrorKind.SUPPRESSED: "has the recipient on its own suppression list",
     ErrorKind.MESSAGE: "refused the message",
     ErrorKind.TEMPORARY: "asks to try this recipient later",
+    ErrorKind.UNCALLED: "was not called",
     ErrorKind.AMBIGUOUS: "gave no answer, so it may or may not have taken the mail",
 }
 

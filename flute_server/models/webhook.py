@@ -104,7 +104,10 @@ class WebhookDelivery(Base):
 
 
 class WebhookTry(Base):
-    """One call. status: 0 when no answer came; text: the beginning of the answer, or why there was none."""
+    """One call. status: 0 when no answer came; text: the beginning of the answer, or why there was none.
+
+    url: where it went, empty for calls from before that was kept.
+    """
 
     __tablename__ = "webhook_try"
 
@@ -114,5 +117,6 @@ class WebhookTry(Base):
     duration_ms: Mapped[int]
     status: Mapped[int]
     text: Mapped[Str]
+    url: Mapped[Str] = mapped_column(server_default="")
 
     __table_args__ = (Index(None, "delivery_id", "id"),)

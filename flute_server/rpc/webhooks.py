@@ -205,4 +205,10 @@ def _delivery(entry: Entry) -> pb.WebhookDelivery:
 def _try(made: Try) -> pb.WebhookTry:
     took = Duration()
     took.FromTimedelta(made.took)
-    return pb.WebhookTry(start_time=timestamp(made.begin), duration=took, status=made.status, text=made.text)
+    return pb.WebhookTry(
+        start_time=timestamp(made.begin),
+        duration=took,
+        status=made.status,
+        text=made.text,
+        url=made.url,
+    )

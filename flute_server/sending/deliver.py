@@ -40,6 +40,7 @@ from flute_server.sending.outcomes import (
     resolve,
 )
 from flute_server.sending.record import Writes, on_record, still_ours
+from flute_server.sending.simulate import Simulator
 from flute_server.sending.task import Task
 from flute_server.sending.unsubscribe import Links
 from flute_server.sending.wake import awake, wake
@@ -56,9 +57,15 @@ GATHER_S = 0.01
 DATABASE_PAUSE_S = 0.5
 # How long a worker that must stop waits for a database that is away; the next one finds the calls as lost.
 LAST_WORDS_S = 10.0
-
+# The answer where the lease was over before the call began: others may have the mail, or have taken it back.
+UNCALLED = Reply(ErrorKind.UNCALLED, text="the worker was held up for longer than its lease on the mail")
 
 Result = Ended | Told
+
+
+def since_boot() -> float:
+    """Seconds on a clock that is never set and, where there is such a one, runs while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Deliverer:
@@ -68,6 +75,7 @@ class Deliverer:
         config: Config = app.config["FLUTE"]
         self._app = app
         self._stop = stop
+        self._clock = since_boot
         self._redis_url = config.redis_url
         self._slots = config.worker_sends
         # Longer than any call can last: past it, the call is taken for lost.
@@ -138,6 +146,8 @@ class Deliverer:
 
         When the database fails, nothing of the turn has happened: `ended` comes back, and None.
         """
+        # Before the database tells the time that leases count from.
+        lease_end = self._clock() + self._lease.total_seconds()
         try:
             with self._app.app_context():
                 claimed, calls = self._turn(ended, accepting=accepting)
@@ -147,7 +157,7 @@ class Deliverer:
                 _task(result).abandoned = True
             return ended, None
         for call in calls:
-            self._begin(call)
+            self._begin(call, lease_end)
         return [], claimed
 
     def _turn(self, ended: list[Result], *, accepting: bool) -> tuple[int, list[Call | Inquiry]]:
@@ -213,7 +223,7 @@ class Deliverer:
             calls += self._dispatcher.dispatch(task, routings[task.environment_id], writes)
         return calls
 
-    def _begin(self, call: Call | Inquiry) -> None:
+    def _begin(self, call: Call | Inquiry, lease_end: float) -> None:
         self._calls += 1
         if isinstance(call, Inquiry):
             self._pool.submit(self._inquire, call)
@@ -221,18 +231,25 @@ class Deliverer:
         call.task.calls += 1
         if not call.task.test:
             self._dispatcher.under_way[call.route.account_id] += 1
-        self._pool.submit(self._send, call)
+        self._pool.submit(self._send, call, lease_end)
 
-    def _send(self, call: Call) -> None:
+    def _send(self, call: Call, lease_end: float) -> None:
         begin = time.monotonic()
         try:
-            result = call.provider.send(call.handoff)
+            result = self._hand_over(call, lease_end)
         except Exception:
             # A bug of ours: whether the mail left is not known, and the mail must not be lost with it.
             log.exception("attempt %s failed unforeseen", call.attempt_id)
             text = "an unforeseen error in Flute; the log has it"
             result = SendResult(Reply(ErrorKind.AMBIGUOUS, text=text))
         self._ended.put(Ended(call, result, time.monotonic() - begin))
+
+    def _hand_over(self, call: Call, lease_end: float) -> SendResult:
+        # This process may have been stopped since the attempt was written down. A played call harms nobody.
+        if self._clock() >= lease_end and not isinstance(call.provider, Simulator):
+            log.warning("email %s: held up for longer than the lease; not sent", call.task.email_id)
+            return SendResult(UNCALLED)
+        return call.provider.send(call.handoff)
 
     def _inquire(self, inquiry: Inquiry) -> None:
         try:

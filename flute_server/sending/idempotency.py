@@ -26,6 +26,8 @@ KEPT_FOR = timedelta(hours=24)
 WAIT_S = 2.0
 
 _SANE = re.compile(rf"[ -~]{{1,{MAX_REQUEST_ID}}}")
+# Before the keys of test calls: with an end of line, which no key has.
+_TEST = "test\n"
 
 # The first part of a statement that stores: whatever else it stores is taken FROM claimed, which has no row
 # when the key is taken. lock_timeout counts for this transaction alone.
@@ -57,7 +59,7 @@ _PORTION = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """The key of a call that may be repeated. hash: SHA-256 of what it asks."""
+    """The key of a call that may be repeated, as it is stored. hash: SHA-256 of what it asks."""
 
     key: str
     hash: bytes
@@ -66,14 +68,14 @@ class Once:
 def once(key: str, asked: bytes, *, test: bool) -> Once | None:
     """None without a key. asked: the whole request but the key. Raises InvalidArgument for a wrong key.
 
-    A test key's call is never the answer to a live one, so that what was tried out can be sent in earnest.
+    What test keys call has a space of its own, so that what was tried out can be sent in earnest, unchanged.
     """
     if not key:
         return None
     if not _SANE.fullmatch(key):
         text = f"an idempotency key is 1 to {MAX_REQUEST_ID} printable ASCII characters"
         raise invalid([Violation("request_id", text)])
-    return Once(key, hashlib.sha256(b"test\n" + asked if test else asked).digest())
+    return Once(f"{_TEST}{key}" if test else key, hashlib.sha256(asked).digest())
 
 
 def recall(environment_id: uuid.UUID, asked: Once | None) -> Answer | None:

@@ -26,28 +26,29 @@ MISSED = frozenset({State.BOUNCED, State.FAILED, State.SUPPRESSED, State.CANCELE
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """An email that is to be sent again, and in whose name. message: without its files."""
+    """An email that is to be sent again, and in whose name.
+
+    message: without its files; removed: why its content is not there any more.
+    """
 
     email_id: uuid.UUID
     sender: Sender
     has_attachments: bool
     message: Message
+    removed: str
 
 
 def original(given: str, sender: Sender | None, *, to_all: bool) -> Original:
     """The email with this id, addressed to those whom it did not reach or `to_all`.
 
-    sender: None for the operator's own programs, which repeat a test mail as one. Raises NotFound, and
-    FailedPrecondition where its content was removed.
+    sender: None for the operator's own programs, which repeat a test mail as one. Raises NotFound.
     """
     email = find_email(given, sender.environment_id if sender else None)
-    if why := removed(email.content):
-        raise FailedPrecondition("CONTENT_REMOVED", f"the mail cannot be sent again: its {why}")
     query = select(Recipient).where(Recipient.email_id == email.id).order_by(Recipient.id)
     recipients = [row for row in db.session.scalars(query) if to_all or row.state in MISSED]
     sender = sender or replace(by_environment(str(email.environment_id)), test=email.test)
     message = unpacked(email.content, recipients, ())
-    found = Original(email.id, sender, email.has_attachments, message)
+    found = Original(email.id, sender, email.has_attachments, message, removed(email.content))
     # Before another connection stores the copy, and has to wait for nobody.
     db.session.rollback()
     return found
@@ -56,13 +57,15 @@ def original(given: str, sender: Sender | None, *, to_all: bool) -> Original:
 def resend(found: Original, origin: Origin) -> Answer:
     """Store it as a new email; when this returns, it is durable.
 
-    Raises FailedPrecondition when it would go to nobody or the environment has no route, InvalidArgument if a
-    live key repeats a test, PermissionDenied if the environment has another domain by now, AlreadyExists or
-    Aborted where the call's key is taken.
+    Raises FailedPrecondition when its content was removed, it would go to nobody or the environment has no
+    route, InvalidArgument if a live key repeats a test, PermissionDenied if the environment has another
+    domain by now, AlreadyExists or Aborted where the call's key is taken.
     """
     sender, message = found.sender, found.message
     if known := idempotency.recall(sender.environment_id, origin.once):
         return known
+    if found.removed:
+        raise FailedPrecondition("CONTENT_REMOVED", f"the mail cannot be sent again: its {found.removed}")
     if not (message.to or message.cc or message.bcc):
         text = "the mail has reached everybody, or still may; choose recipients: all to send it to them again"
         raise FailedPrecondition("NOTHING_TO_RESEND", text)

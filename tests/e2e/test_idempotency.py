@@ -64,12 +64,17 @@ def test_a_key_belongs_to_one_request(tenant: Tenant, caller: Caller) -> None:
     assert stored(tenant) == 1
 
 
-def test_what_a_test_key_tried_out_is_not_taken_for_the_live_mail(tenant: Tenant, caller: Caller) -> None:
+def test_what_a_test_key_tried_out_can_be_sent_in_earnest_unchanged(tenant: Tenant, caller: Caller) -> None:
     tester = Caller(tenant, new_key(tenant, kind=API_KEY_KIND_TEST))
     with tester.channel:
-        tester.send(MAIL, key="k")
-    with refused("IDEMPOTENCY_KEY_REUSED"):
-        caller.send(MAIL, key="k")
+        test = tester.send(MAIL, key="k")
+        live = caller.send(MAIL, key="k")
+        assert (test.test, live.test) == (True, False)
+        assert tester.send(MAIL, key="k") == test
+        assert caller.send(MAIL, key="k") == live
+        with refused("IDEMPOTENCY_KEY_REUSED"):
+            tester.send(content(subject="Another"), key="k")
+    assert stored(tenant) == 2
 
 
 def test_a_key_belongs_to_one_environment(stack: Stack, caller: Caller) -> None:

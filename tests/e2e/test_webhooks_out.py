@@ -240,14 +240,29 @@ def test_an_endpoint_that_is_gone_is_paused_and_goes_on_when_unpaused(stack: Sta
     alerts = ListAlertsRequest(account_id=tenant.account_id)
     [alert] = until(lambda: client.call(client.alerts.ListAlerts, alerts).alerts, "the alert")
     assert (alert.kind, alert.subject) == ("webhook", id_)
+    assert "wait for 30 days" in alert.text
     late = tenant.send()
     tenant.wait(late, "sent")
     receiver.answer = lambda _: (200, {})
-    change = pb.UpdateWebhookEndpointRequest(id=id_, update_mask=FieldMask(paths=["paused"]))
+    moved = pb.WebhookEndpoint(url=f"{receiver.url}/moved")
+    change = pb.UpdateWebhookEndpointRequest(
+        id=id_, webhook_endpoint=moved, update_mask=FieldMask(paths=["paused", "url"])
+    )
     row = client.call(client.webhooks.UpdateWebhookEndpoint, change)
     assert not row.paused
     assert row.pause_reason == ""
     until(lambda: receiver.of(late), "what waited is told")
+    # Each call tells where it went, whatever the endpoint's URL is by now.
+    execute(
+        stack,
+        f"UPDATE webhook_delivery SET due_time = now() WHERE endpoint_id = '{id_}' AND due_time IS NOT NULL",
+    )
+    first = pb.GetWebhookDeliveryRequest(id=deliveries(stack, id_)[-1].id)
+
+    def went() -> list[str]:
+        return [made.url for made in client.call(client.webhooks.GetWebhookDelivery, first).tries]
+
+    until(lambda: went() == [receiver.url, moved.url], "the first is told again where the endpoint is now")
     assert not client.call(client.alerts.ListAlerts, alerts).alerts
 
 

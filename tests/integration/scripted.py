@@ -29,7 +29,7 @@ from flute_server.sending import health
 from flute_server.sending.accept import accept
 from flute_server.sending.answer import Accepted
 from flute_server.sending.connections import Connections
-from flute_server.sending.deliver import Deliverer
+from flute_server.sending.deliver import Deliverer, since_boot
 from flute_server.sending.dispatch import Dispatcher
 from flute_server.sending.ingest import Reader, Receiver
 from flute_server.sending.outcomes import Call, Ended, Inquiry, Told
@@ -58,10 +58,17 @@ class _Shelf(ThreadPoolExecutor):
     def __init__(self) -> None:
         super().__init__(1)
         self.kept: list[Call | Inquiry] = []
+        self._more: dict[int, tuple[Any, ...]] = {}
 
     def submit(self, _: Any, /, *args: Any, **__: Any) -> Future[Any]:
         self.kept.append(args[0])
+        self._more[id(args[0])] = args[1:]
         return Future()
+
+    def take(self, call: Call | Inquiry) -> tuple[Any, ...]:
+        """Take it off; what else was submitted with it."""
+        self.kept.remove(call)
+        return self._more.pop(id(call))
 
 
 class Worker(Deliverer):
@@ -89,11 +96,15 @@ class Worker(Deliverer):
 
     def end(self, call: Call | Inquiry) -> None:
         """Its answer has come; the next turn writes it down."""
-        self.shelf.kept.remove(call)
+        more = self.shelf.take(call)
         if isinstance(call, Call):
-            self._send(call)
+            self._send(call, *more)
         else:
             self._inquire(call)
+
+    def stand_still(self) -> None:
+        """This worker alone is stopped, or the machine that it is on, until its leases are over."""
+        self._clock = lambda: since_boot() + self._lease.total_seconds()
 
     def turn(self, fails: str = "") -> bool:
         """What Deliverer._step does, but that it waits for nothing; False when the database failed.

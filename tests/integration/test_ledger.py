@@ -81,6 +81,11 @@ def attempts(world: World, id_: uuid.UUID) -> int:
     return len(world.rows("SELECT FROM attempt WHERE email_id = :id", id=id_))
 
 
+def ledger(world: World, call: Call) -> list[tuple[str, str]]:
+    query = "SELECT outcome, error FROM ledger WHERE attempt_id = :id"
+    return [tuple(row) for row in world.rows(query, id=call.attempt_id)]
+
+
 # ----- leases
 
 
@@ -116,6 +121,39 @@ def test_a_late_answer_of_a_worker_that_lost_its_lease_is_evidence_for_a_held_ma
     assert waiting.turn(waiting.workers[1]) == []
     assert attempts(waiting, id_) == 1
     assert states(waiting, id_) == {ADA: State.SENT}
+
+
+def test_a_worker_that_was_stopped_for_longer_than_its_lease_calls_nobody(world: World):
+    """Stopped between the turn that wrote the attempt down and the call; the other worker went on."""
+    id_ = world.accept(ADA)
+    call = begin(world, 0)
+    world.workers[0].stand_still()
+    world.lapse()
+    second = begin(world, 1)
+    world.act(second)
+    finish(world, second, 1)
+    assert finish(world, call, 0) == []
+    assert not world.acted(call)
+    assert states(world, id_) == {ADA: State.SENT}
+    [(outcome, error)] = ledger(world, call)
+    assert (outcome, error) == ("not_sent", "uncalled")
+
+
+def test_a_machine_that_slept_sends_later_and_blames_no_provider(world: World):
+    id_ = world.accept(ADA)
+    call = begin(world)
+    world.workers[0].stand_still()
+    world.lapse()
+    assert finish(world, call) == []
+    assert states(world, id_) == {ADA: State.QUEUED}
+    account = call.route.account_id
+    assert world.rows("SELECT FROM breaker WHERE provider_account_id = :id", id=account) == []
+    world.lapse()
+    again = begin(world)
+    assert again.route.account_id == account
+    world.act(again)
+    finish(world, again)
+    assert states(world, id_) == {ADA: State.SENT}
 
 
 def test_a_late_answer_is_written_down_before_its_mail_is_claimed(world: World):

@@ -20,10 +20,11 @@ from flute_server.local.embedded import Services
 from flute_server.models import db
 from flute_server.sending import files, resend, retention, story
 from flute_server.sending.accept import accept
-from flute_server.sending.answer import Accepted
+from flute_server.sending.answer import Accepted, Answer
+from flute_server.sending.idempotency import once
 from flute_server.sending.outcomes import Call
 from flute_server.sending.senders import by_environment
-from flute_server.sending.store import Draft
+from flute_server.sending.store import Draft, Origin
 from tests.integration.places import fresh_app
 from tests.integration.scripted import World
 from tests.returned_mail import returned_mail
@@ -63,6 +64,12 @@ def send(world: World, message: Message = FULL) -> uuid.UUID:
         [accepted] = accept(by_environment(str(world.place.environment_id)), Draft(message)).results
         assert isinstance(accepted, Accepted)
     return accepted.id
+
+
+def again(world: World, id_: uuid.UUID, key: str = "") -> Answer:
+    with world.app.app_context():
+        found = resend.original(str(id_), None, to_all=True)
+        return resend.resend(found, Origin(once=once(key, str(id_).encode(), test=False)))
 
 
 def finish(world: World, id_: uuid.UUID, *, age: timedelta, state: str = "delivered") -> None:
@@ -120,9 +127,20 @@ def test_what_was_removed_is_not_sent_again(world: World):
     id_ = send(world)
     finish(world, id_, age=31 * DAY)
     retention.sweep(world.app)
-    with world.app.app_context(), pytest.raises(FailedPrecondition, match="cannot be sent again") as refused:
-        resend.original(str(id_), None, to_all=True)
+    with pytest.raises(FailedPrecondition, match="cannot be sent again") as refused:
+        again(world, id_)
     assert refused.value.reason == "CONTENT_REMOVED"
+
+
+def test_a_repeated_resend_gives_its_first_answer_although_the_content_was_removed_meanwhile(world: World):
+    id_ = send(world)
+    finish(world, id_, age=31 * DAY)
+    first = again(world, id_, key="k")
+    retention.sweep(world.app)
+    repeated = again(world, id_, key="k")
+    assert (repeated.replayed, repeated.results) == (True, first.results)
+    with pytest.raises(FailedPrecondition, match="cannot be sent again"):
+        again(world, id_, key="another")
 
 
 @pytest.mark.parametrize("state", ["queued", "scheduled", "sending"])

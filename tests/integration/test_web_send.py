@@ -94,8 +94,7 @@ def test_a_dry_run_tells_the_way_and_accepts_nothing(web: FlaskClient, script: S
         groups=[PlannedGroup(recipients=["ada@example.com"], routes=[route])],
     )
     script.answer = lambda request, context: plan
-    # Nothing is stored that a repetition could repeat.
-    answer = web.post("/v1/email", json=BODY | {"dry_run": True}, headers={"Idempotency-Key": "k"})
+    answer = web.post("/v1/email", json=BODY | {"dry_run": True})
     assert answer.status_code == 200
     assert script.calls == ["PlanEmail"]
     assert script.requests[0].content.subject == "Hello"
@@ -120,6 +119,12 @@ def test_a_dry_run_tells_the_way_and_accepts_nothing(web: FlaskClient, script: S
         "suppressed": [],
         "warnings": [],
     }
+
+
+def test_a_dry_run_has_no_use_for_an_idempotency_key(web: FlaskClient, script: Script) -> None:
+    answer: Any = web.post("/v1/email", json=BODY | {"dry_run": True}, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json["code"]) == (400, "idempotency_key_unsupported")
+    assert not script.requests
 
 
 @pytest.mark.parametrize(
@@ -182,6 +187,24 @@ def test_what_cannot_be_read_hinders_no_other(web: FlaskClient, script: Script) 
         ["/emails/3/sbject", "/emails/3/tags/0"],
         [],
     ]
+
+
+def test_what_cannot_be_read_makes_another_request_of_a_batch(web: FlaskClient, script: Script) -> None:
+    """The server compares requests to know a repetition from another batch with the same key."""
+    script.answer = answer_in_order
+    bodies = [
+        [MAIL, {"bad": 1}],
+        [{"other": 2}, MAIL],
+        [MAIL, {"bad": 2}],
+        [MAIL],
+        [MAIL, {"bad": 1}],
+        [MAIL],
+    ]
+    for emails in bodies:
+        assert batch(web, emails, headers={"Idempotency-Key": "k"}).status_code == 202
+    asked = [request.SerializeToString(deterministic=True) for request in script.requests]
+    assert len(set(asked)) == 4
+    assert (asked[4], asked[5]) == (asked[0], asked[3])
 
 
 def test_what_the_server_refuses_is_told_where_the_caller_gave_it(web: FlaskClient, script: Script) -> None:

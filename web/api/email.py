@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import Any
 
@@ -47,6 +48,8 @@ def send() -> Response:
     content, extra = _send_parser.parse(request.json_object())
     caller = request.caller(request.one_token(extra.get("access_token", "")))
     if extra.get("dry_run"):
+        # Nothing is stored that a repetition could repeat.
+        request.refuse_idempotency_key()
         plan, headers = _call(_PLAN, PlanEmailRequest(content=content), caller)
         return json_answer(render(plan), 200, headers)
     message = SendEmailRequest(content=content, request_id=request.idempotency_key())
@@ -77,10 +80,10 @@ _batch_parser = Parser(
 def send_batch() -> Response:
     """Accept many mails. One that cannot be read or accepted is told so in its place and hinders no other."""
     request.no_query()
-    _, extra = _batch_parser.parse(request.json_object())
-    caller = request.caller(request.one_token(extra.get("access_token", "")))
-    batch = _Batch(extra.get("emails", []))
-    message = SendEmailBatchRequest(emails=batch.emails, request_id=request.idempotency_key())
+    caller, batch, digest = _read_batch()
+    message = SendEmailBatchRequest(
+        emails=batch.emails, request_id=request.idempotency_key(), body_digest=digest
+    )
     try:
         answer, headers = current_client().call(_SEND_BATCH, message, caller)
     except RpcFailure as failure:
@@ -88,8 +91,20 @@ def send_batch() -> Response:
     return json_answer({"results": batch.results(answer)}, 202, headers)
 
 
+def _read_batch() -> tuple[Caller, _Batch, bytes]:
+    """Whose batch, its mails, and what tells its body from others where the server does not get it whole."""
+    body = request.json_octets()
+    _, extra = _batch_parser.parse(request.decoded(body))
+    caller = request.caller(request.one_token(extra.get("access_token", "")))
+    batch = _Batch(extra.get("emails", []))
+    return caller, batch, b"" if batch.whole else hashlib.sha256(body).digest()
+
+
 class _Batch:
-    """The mails of a batch. Those that can be read go to the server, which so counts them differently."""
+    """The mails of a batch. Those that can be read go to the server, which so counts them differently.
+
+    whole: all can be read.
+    """
 
     def __init__(self, given: list[Any]) -> None:
         if not 1 <= len(given) <= MOST_EMAILS:
@@ -110,6 +125,7 @@ class _Batch:
                 self._results.append({})
         if not self.emails:
             raise malformed(unreadable[:MAX_PROBLEMS])
+        self.whole = not unreadable
 
     def results(self, answer: SendEmailBatchResponse) -> list[Json]:
         """One for each mail that was given, in that order."""

@@ -92,10 +92,20 @@ def json_object(required: bool = True) -> dict[str, Any]:
     """
     if not required and _is_empty():
         return {}
+    body = json_octets()
+    return decoded(body) if required or body else {}
+
+
+def json_octets() -> bytes:
+    """The body of a JSON call as it came. Raises Problem 400, 408, 413 or 415."""
     check_type("application/json", "JSON")
-    body = raw(request.max_content_length or 0)
+    return raw(request.max_content_length or 0)
+
+
+def decoded(body: bytes) -> dict[str, Any]:
+    """The JSON object in such a body. Raises Problem 400."""
     with _one_large_body if len(body) > _LARGE else nullcontext():
-        return decode(body) if required or body else {}
+        return decode(body)
 
 
 def _is_empty() -> bool:

@@ -198,5 +198,6 @@ EXAMPLES: dict[str, Any] = {
     "WebhookEndpoint.url": "https://app.example.com/flute",
     "WebhookTry.status": 200,
     "WebhookTry.text": "ok",
+    "WebhookTry.url": "https://app.example.com/flute",
     "CreateWebhookEndpointResponse.secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 }

@@ -15,6 +15,7 @@ from flute_server.domain.webhook import after as standing_after
 from flute_server.models import AlertKind, Environment, WebhookEndpoint, autocommit, db
 from flute_server.sending import alerts
 from flute_server.sending.webhooks import events
+from flute_server.sending.webhooks.retention import KEPT_DAYS
 from flute_server.vault import Vault
 
 # Of what is due for a failing endpoint, some may have to wait for others; more than one is looked at.
@@ -48,9 +49,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A call that ended. begin: when it began."""
+    """A call that ended. url: where it went; begin: when it began."""
 
     delivery: Delivery
+    url: str
     answer: Answer
     begin: datetime
     took: timedelta
@@ -138,6 +140,7 @@ def keep(results: Sequence[Result]) -> None:
         "durations": [round(result.took.total_seconds() * 1000) for result in results],
         "statuses": [result.answer.status for result in results],
         "texts": [result.answer.text for result in results],
+        "urls": [result.url for result in results],
     }
     db.session.connection().exec_driver_sql(_KEEP, values)
 
@@ -184,7 +187,8 @@ def _alert(row: WebhookEndpoint, why: str) -> None:
     account = db.session.scalars(
         select(Environment.account_id).where(Environment.id == row.environment_id)
     ).one()
-    text = f"the webhook endpoint {row.url} was paused: {why}. Events wait; unpause it when it is mended"
+    wait = f"Events wait for {KEPT_DAYS} days; unpause it when it is mended"
+    text = f"the webhook endpoint {row.url} was paused: {why}. {wait}"
     alerts.tell(account, AlertKind.WEBHOOK, str(row.id), text)
 
 
@@ -248,10 +252,11 @@ FROM unnest(%(ids)s::uuid[], %(leases)s::int[], %(states)s::text[], %(tries)s::i
 WHERE d.id = v.id AND d.lease = v.lease
 """
 _KEEP = """
-INSERT INTO webhook_try (delivery_id, start_time, duration_ms, status, text)
-SELECT v.id, v.begin, v.duration, v.status, v.text
+INSERT INTO webhook_try (delivery_id, start_time, duration_ms, status, text, url)
+SELECT v.id, v.begin, v.duration, v.status, v.text, v.url
 FROM unnest(
-    %(ids)s::uuid[], %(begins)s::timestamptz[], %(durations)s::int[], %(statuses)s::int[], %(texts)s::text[]
-) AS v (id, begin, duration, status, text)
+    %(ids)s::uuid[], %(begins)s::timestamptz[], %(durations)s::int[], %(statuses)s::int[], %(texts)s::text[],
+    %(urls)s::text[]
+) AS v (id, begin, duration, status, text, url)
 JOIN webhook_delivery d ON d.id = v.id
 """

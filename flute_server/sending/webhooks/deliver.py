@@ -224,7 +224,7 @@ class Teller:
             # The loop waits for every call; one that never ended would hold its endpoint up for good.
             log.exception("the call of webhook delivery %s failed unforeseen", delivery.id)
             answer, took = Answer(0, "an unforeseen error in Flute; its log tells more"), timedelta(0)
-        self._ended.put(Result(delivery, answer, now, took, random.random()))  # noqa: S311  no secret
+        self._ended.put(Result(delivery, endpoint.url, answer, now, took, random.random()))  # noqa: S311  no secret
 
     def _try_turn(self, stop: threading.Event, *, claiming: bool) -> None:
         try:

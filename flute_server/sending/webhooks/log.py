@@ -29,17 +29,21 @@ REPLAY_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One call that was made. status: 0 when no answer came."""
+    """One call that was made. status: 0 when no answer came; url: where it went, if that was kept."""
 
     begin: datetime
     took: timedelta
     status: int
     text: str
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A delivery as it is shown. next_try: None when it is not tried; body: empty in lists."""
+    """A delivery as it is shown. next_try: None when it is not tried.
+
+    body: with names as they are now; empty in lists.
+    """
 
     id: uuid.UUID
     endpoint_id: uuid.UUID
@@ -116,7 +120,7 @@ def get(id_: str, environment_id: uuid.UUID | None) -> Entry:
 
 
 def _try(row: Row[Any]) -> Try:
-    return Try(row.start_time, timedelta(milliseconds=row.duration_ms), row.status, row.text)
+    return Try(row.start_time, timedelta(milliseconds=row.duration_ms), row.status, row.text, row.url)
 
 
 def _entry(row: Row[Any], tries: Sequence[Try], content: str = "") -> Entry:
@@ -192,7 +196,7 @@ d.id, d.endpoint_id, d.event_id, e.type, d.email_id, d.state, e.time, w.paused, 
 CASE WHEN d.due_time IS NOT NULL THEN greatest(d.due_time, w.retry_time) END AS next_try
 """
 _WITH_LAST_TRY = f"""
-SELECT {_COLUMNS}, t.start_time, t.duration_ms, t.status, t.text
+SELECT {_COLUMNS}, t.start_time, t.duration_ms, t.status, t.text, t.url
 FROM webhook_delivery d
 JOIN webhook_endpoint w ON w.id = d.endpoint_id
 JOIN event e ON e.id = d.event_id
@@ -216,9 +220,9 @@ SELECT {_COLUMNS}
 FROM webhook_delivery d JOIN webhook_endpoint w ON w.id = d.endpoint_id JOIN event e ON e.id = d.event_id
 WHERE d.id = %(id)s
 """  # noqa: S608  constants
-_TRIES = (
-    "SELECT start_time, duration_ms, status, text FROM webhook_try WHERE delivery_id = %(id)s ORDER BY id"
-)
+_TRIES = """
+SELECT start_time, duration_ms, status, text, url FROM webhook_try WHERE delivery_id = %(id)s ORDER BY id
+"""
 # A new lease number: a call under way must not settle what is to be told again.
 _REPLAY_NAMED = """
 UPDATE webhook_delivery SET state = 'pending', tries = 0, due_time = now(), lease = lease + 1

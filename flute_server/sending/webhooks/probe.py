@@ -44,4 +44,4 @@ def probe(config: Config, endpoint: WebhookEndpoint) -> Try:
         answer, took = call(session, url, headers(signing, told.id, now, content), content)
     finally:
         session.close()
-    return Try(now, took, answer.status, answer.text)
+    return Try(now, took, answer.status, answer.text, url)

@@ -1,4 +1,4 @@
-"""How long it is kept what was told."""
+"""How long it is kept what was told, and what a paused endpoint still has to be told."""
 
 from __future__ import annotations
 

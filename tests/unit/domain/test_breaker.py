@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -92,6 +93,13 @@ def test_credentials_and_billing_wait_for_a_person(kind: ErrorKind):
     assert breaker.needs_person
     assert not breaker.may_probe(NOW + 100 * HOUR)
     assert fed(GOOD, RATE, DOWN, start=breaker) == breaker
+
+
+@pytest.mark.parametrize(
+    "breaker", [Breaker(failures=2), OPENED, replace(OPENED, state=BreakerState.HALF_OPEN)]
+)
+def test_a_call_that_was_never_made_says_nothing(breaker: Breaker):
+    assert fed(Reply(ErrorKind.UNCALLED), start=breaker) == breaker
 
 
 def test_stragglers_say_nothing_new_but_a_success_proves_life():

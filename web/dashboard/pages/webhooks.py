@@ -85,11 +85,11 @@ def webhook_settings(id_: str) -> ResponseReturnValue:
 
 @dashboard.post("/webhooks/<id_>/pause")
 def pause_webhook(id_: str) -> ResponseReturnValue:
-    """What happens meanwhile waits."""
+    """What happens meanwhile waits, for 30 days."""
     act(
         _change(id_, WebhookEndpoint(paused=True), "paused"),
         WebhookEndpoint,
-        "Paused. Events wait until you resume.",
+        "Paused. Events wait until you resume, for at most 30 days.",
     )
     return redirect(url_for("dashboard.webhook", id_=id_), 303)
 

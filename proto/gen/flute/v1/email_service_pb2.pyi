@@ -59,7 +59,7 @@ class SendEmailRequest(_message.Message):
     request_id: _builtins.str
     """The idempotency key, 1 to 255 printable ASCII characters: the same again within 24 hours gives the first answer
     and sends nothing. In JSON: the header Idempotency-Key. A repetition has `idempotent-replayed: true` in
-    the trailing metadata.
+    the trailing metadata. Test keys have a space of their own: a live call is never taken for the repetition of a test.
     """
     @_builtins.property
     def content(self) -> _email_pb2.EmailContent:
@@ -89,10 +89,15 @@ class SendEmailBatchRequest(_message.Message):
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     EMAILS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    BODY_DIGEST_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     """Needed with the service token; an API key has its own environment."""
     request_id: _builtins.str
     """As in SendEmail, for the batch as a whole."""
+    body_digest: _builtins.bytes
+    """SHA-256 of the whole body where a JSON caller gave mails that cannot be read, which are not among these: so that
+    request_id tells bodies apart which differ in such mails alone. Empty otherwise; others need not give it.
+    """
     @_builtins.property
     def emails(self) -> _containers.RepeatedCompositeFieldContainer[_email_pb2.EmailContent]:
         """1 to 500 mails, 25 MB in all."""
@@ -103,10 +108,11 @@ class SendEmailBatchRequest(_message.Message):
         environment_id: _builtins.str = ...,
         emails: _abc.Iterable[_email_pb2.EmailContent] | None = ...,
         request_id: _builtins.str = ...,
+        body_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["emails", b"emails", "environment_id", b"environment_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_digest", b"body_digest", "emails", b"emails", "environment_id", b"environment_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -75,7 +75,7 @@ class WebhookEndpoint(_message.Message):
     description: _builtins.str
     """What people call it; may be empty."""
     paused: _builtins.bool
-    """Nothing is sent while it is paused; what happens meanwhile waits."""
+    """Nothing is sent while it is paused; what happens meanwhile waits, for 30 days."""
     pause_reason: _builtins.str
     """Why it was paused, if Flute did it."""
     @_builtins.property
@@ -383,7 +383,9 @@ class WebhookDelivery(_message.Message):
     state: Global___WebhookDeliveryState.ValueType
     """Where it stands."""
     body: _builtins.str
-    """The body; absent in lists."""
+    """The body, rendered anew with names as they are now: a provider account that was renamed since the calls has its
+    new name. Absent in lists.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the event was stored."""
@@ -428,10 +430,13 @@ class WebhookTry(_message.Message):
     DURATION_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
     status: _builtins.int
     """The HTTP status; 0 when none came."""
     text: _builtins.str
     """The first 2,000 characters of the answer, or why none came."""
+    url: _builtins.str
+    """Where it went; empty for a call from before this was kept."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -447,10 +452,11 @@ class WebhookTry(_message.Message):
         duration: _duration_pb2.Duration | None = ...,
         status: _builtins.int = ...,
         text: _builtins.str = ...,
+        url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time", "status", b"status", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "start_time", b"start_time", "status", b"status", "text", b"text", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -163,7 +163,7 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetWebhookDelivery(self, request, context):
-        """One delivery with the request and every answer.
+        """One delivery with its body, and every call with the URL and the answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,7 +55,7 @@ class WebhookServiceStub:
     ListEmailWebhookDeliveries: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.ListEmailWebhookDeliveriesRequest, _webhook_service_pb2.ListWebhookDeliveriesResponse]
     """What was told of one email, to whichever endpoint, newest first; for 30 days."""
     GetWebhookDelivery: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookDeliveryRequest, _webhook_service_pb2.WebhookDelivery]
-    """One delivery with the request and every answer."""
+    """One delivery with its body, and every call with the URL and the answer."""
     ReplayWebhookDeliveries: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.ReplayWebhookDeliveriesRequest, _webhook_service_pb2.ReplayWebhookDeliveriesResponse]
     """Tells events to an endpoint again: those that are named, or those of a range."""
 
@@ -85,7 +85,7 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     ListEmailWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.ListEmailWebhookDeliveriesRequest, _webhook_service_pb2.ListWebhookDeliveriesResponse]  # type: ignore[assignment]
     """What was told of one email, to whichever endpoint, newest first; for 30 days."""
     GetWebhookDelivery: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookDeliveryRequest, _webhook_service_pb2.WebhookDelivery]  # type: ignore[assignment]
-    """One delivery with the request and every answer."""
+    """One delivery with its body, and every call with the URL and the answer."""
     ReplayWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.ReplayWebhookDeliveriesRequest, _webhook_service_pb2.ReplayWebhookDeliveriesResponse]  # type: ignore[assignment]
     """Tells events to an endpoint again: those that are named, or those of a range."""
 
@@ -172,7 +172,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.GetWebhookDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.WebhookDelivery, _abc.Awaitable[_webhook_service_pb2.WebhookDelivery]]:
-        """One delivery with the request and every answer."""
+        """One delivery with its body, and every call with the URL and the answer."""
 
     @_abc_1.abstractmethod
     def ReplayWebhookDeliveries(
