@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from email.utils import parseaddr
 from urllib.parse import parse_qs, unquote, urlsplit
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_LOOPBACK: tuple[Network, ...] = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1"))
+
 
 class ConfigError(Exception):
     """A setting is missing or wrong. Stops start-up; never part of the runtime error tree."""
@@ -38,6 +41,7 @@ class Config:
     grpc_threads: int = 8
     grpc_tls_cert: str = ""
     grpc_tls_key: str = field(default="", repr=False)
+    trusted_peers: tuple[Network, ...] = _LOOPBACK  # where web runs, which tells whom it serves
     allow_private_addresses: bool = False
     worker_sends: int = 32
     connect_timeout_s: float = 5.0
@@ -62,6 +66,7 @@ class Config:
             grpc_threads=_integer(env, "FLUTE_GRPC_THREADS", cls.grpc_threads),
             grpc_tls_cert=env.get("FLUTE_GRPC_TLS_CERT", ""),
             grpc_tls_key=env.get("FLUTE_GRPC_TLS_KEY", ""),
+            trusted_peers=_networks(env, "FLUTE_GRPC_TRUSTED_PEERS") or _this_machine(env),
             allow_private_addresses=_switch(env, "FLUTE_ALLOW_PRIVATE_ADDRESSES"),
             worker_sends=_integer(env, "FLUTE_WORKER_SENDS", cls.worker_sends),
             connect_timeout_s=_seconds(env, "FLUTE_CONNECT_TIMEOUT", cls.connect_timeout_s),
@@ -106,6 +111,24 @@ def _switch(env: Mapping[str, str], name: str) -> bool:
     if value not in {"", "0", "1", "false", "true"}:
         raise ConfigError(f"{name} must be 0 or 1, not {value!r}")
     return value in {"1", "true"}
+
+
+def _networks(env: Mapping[str, str], name: str) -> tuple[Network, ...]:
+    value = env.get(name, "").strip()
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",")) if value else ()
+    except ValueError as error:
+        text = f"{name} must be addresses or networks such as 10.0.0.5, 10.1.0.0/24"
+        raise ConfigError(f"{text}, with commas between: {error}") from error
+
+
+def _this_machine(env: Mapping[str, str]) -> tuple[Network, ...]:
+    """From where its own programs come: loopback, and the address at which the server listens."""
+    host = env.get("FLUTE_GRPC_ADDRESS", "").strip().rpartition(":")[0].strip("[]")
+    try:
+        return (*_LOOPBACK, ipaddress.ip_network(host))
+    except ValueError:
+        return _LOOPBACK
 
 
 def _ip_address(env: Mapping[str, str], name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from grpc_status import rpc_status
 from web.config import WebConfig
 
 HEALTH_TIMEOUT_S = 1.0
+# How long a call may wait for a rate limit that is used up, and how long at least before it asks again.
+PATIENCE_S = 30.0
+_SHORTEST_WAIT_S = 0.05
 
 A = TypeVar("A", bound=Message)
 _Detail = TypeVar("_Detail", bound=Message)
@@ -91,6 +95,8 @@ class FluteClient:
         self._connection: _Connection | None = None
         # The last answer did not come in time: a server that hangs would hold every thread for as long.
         self._suspect = False
+        # Whoever waits holds a thread: most of them stay free for others.
+        self._waits = threading.Semaphore(max(1, config.threads // 4))
 
     def call(
         self, rpc: Rpc[A], request: Message, caller: Caller, timeout_s: float | None = None
@@ -118,6 +124,31 @@ class FluteClient:
             raise _failure(error) from error
         self._suspect = False
         return answer, _headers(call)
+
+    def call_patiently(self, rpc: Rpc[A], request: Message, caller: Caller) -> A:
+        """The server's answer, after a wait if the caller's rate limit is used up. Raises RpcFailure.
+
+        That also tells of the limit when it would take too long, or when too many wait already.
+        """
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self.call(rpc, request, caller)[0]
+            except RpcFailure as failure:
+                if not self._waited(failure, give_up):
+                    raise
+
+    def _waited(self, failure: RpcFailure, give_up: float) -> bool:
+        if failure.reason != "RATE_LIMITED" or failure.retry_after_s is None:
+            return False
+        wait_s = max(failure.retry_after_s, _SHORTEST_WAIT_S)
+        if time.monotonic() + wait_s > give_up or not self._waits.acquire(blocking=False):
+            return False
+        try:
+            time.sleep(wait_s)
+        finally:
+            self._waits.release()
+        return True
 
     def is_serving(self) -> bool:
         """Whether the server answers. One without a health service is taken to be well: it answered."""

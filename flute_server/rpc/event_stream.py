@@ -16,27 +16,26 @@ from flute.v1.annotations_pb2 import ACCESS_READ, ROLE_VIEWER
 from flute.v1.email_pb2 import Event
 
 from flute_server.config import Config
-from flute_server.errors import RateLimited, Unavailable
+from flute_server.errors import Unavailable
 from flute_server.rpc import convert
-from flute_server.rpc.principal import check_access, identify, require_sender
+from flute_server.rpc.places import MOST, Places
+from flute_server.rpc.principal import assume, check_access, identify, require_sender
 from flute_server.sending import feed
 from flute_server.sending.position import Position
 
-MAX_STREAMS = 64
 # Streams hold a thread each for as long as they last: these, and some to refuse those beyond.
-POOL = ThreadPoolExecutor(MAX_STREAMS + 8, "stream")
+POOL = ThreadPoolExecutor(MOST + 8, "stream")
 POLL_S = 0.3
 PAGE = 500
 # How many streams may read from the database at once, so that connections are left for other calls.
 MAX_READERS = 2
-RETRY_AFTER_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
     """The streams of one server; `stop` ends them.
 
-    heartbeat_s: a message comes at least this often. recheck_s: how often the key is looked at again.
+    heartbeat_s: a message comes at least this often. recheck_s: how often it is asked again who calls.
     """
 
     config: Config
@@ -44,7 +43,7 @@ class Streams:
     stop: threading.Event
     heartbeat_s: float = 15.0
     recheck_s: float = 30.0
-    _places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_STREAMS))
+    _places: Places = field(default_factory=Places)
     _readers: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_READERS))
 
     def follow(
@@ -52,21 +51,21 @@ class Streams:
     ) -> Iterator[pb.StreamEventsResponse]:
         """Tell events until the caller goes. The first message tells at once where the stream begins.
 
-        Raises FluteError, also in mid-stream when the key has ended or the server stops.
+        Raises FluteError, also in mid-stream when the caller may not read this any more or the server stops.
         """
         types = feed.checked_types(request.types)
         with self._look():
-            environment_id = require_sender(request.environment_id).environment_id
+            sender = require_sender(request.environment_id)
             token = request.resume_token
             position = Position.decode(token, "resume_token") if token else feed.latest()
-        with self._place():
+        with self._places.one(sender.environment_id, sender.account_id):
             next_beat = next_check = time.monotonic()
             while context.is_active():
                 with self._look():
                     if time.monotonic() >= next_check:
-                        self._check_caller(context)
+                        self._check_caller(request, context)
                         next_check = time.monotonic() + self.recheck_s
-                    page = feed.read(environment_id, position, types, PAGE)
+                    page = feed.read(sender.environment_id, position, types, PAGE)
                 position = page.end
                 yield from map(_message, page.events)
                 if page.events:
@@ -79,23 +78,20 @@ class Streams:
                     raise Unavailable("STOPPING", text)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(blocking=False):
-            text = f"{MAX_STREAMS} streams are open at this server already; close one, or use ListEvents"
-            raise RateLimited("TOO_MANY_STREAMS", text, RETRY_AFTER_S)
-        try:
-            yield
-        finally:
-            self._places.release()
-
-    @contextmanager
     def _look(self) -> Iterator[None]:
         with self._readers, self.app.app_context():
             yield
 
-    def _check_caller(self, context: grpc.ServicerContext) -> None:
+    def _check_caller(self, request: pb.StreamEventsRequest, context: grpc.ServicerContext) -> None:
+        """Raises FluteError unless the caller, as they are now, may read this environment still.
+
+        A person may be in another account by now, where they have a role too.
+        """
         given = dict(context.invocation_metadata() or ()).get("authorization")
-        check_access(identify(str(given), self.config.service_token, ""), ACCESS_READ, ROLE_VIEWER)
+        caller = identify(str(given), self.config.service_token, "")
+        check_access(caller, ACCESS_READ, ROLE_VIEWER)
+        assume(caller)
+        require_sender(request.environment_id)
 
 
 def _message(told: feed.Told) -> pb.StreamEventsResponse:

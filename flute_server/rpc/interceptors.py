@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +9,6 @@ from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import grpc
 from flask import Flask
@@ -21,6 +19,7 @@ from flute_server.admin.sessions import Visit
 from flute_server.config import Config
 from flute_server.domain.limits import MAX_BATCH
 from flute_server.errors import Unauthenticated
+from flute_server.rpc.peer import client_address
 from flute_server.rpc.principal import Principal, acting, assume, check_access, identify
 from flute_server.rpc.statuses import Metadata, told
 from flute_server.sending.allowances import NOTHING, QUOTA_EXCEEDED, Allowance, Cost, Taken
@@ -82,6 +81,7 @@ class CallInterceptor(Interceptor):
     def __init__(self, app: Flask, config: Config, services: Iterable[ModuleType]) -> None:
         self._app = app
         self._service_token = config.service_token
+        self._trusted_peers = config.trusted_peers
         self._meter = meter(config.redis_url)
         self._rights = dict(_rights(services))
 
@@ -144,18 +144,19 @@ class CallInterceptor(Interceptor):
 
     def _admit(self, call: _Call) -> Principal:
         """Who calls, if they may. Raises FluteError."""
+        address = client_address(call.metadata, call.context.peer(), self._trusted_peers)
         try:
             caller = identify(call.metadata.get("authorization"), self._service_token, call.request_id)
         except Unauthenticated as error:
             if error.reason == "BAD_ACCESS_TOKEN":
-                self._meter.stranger(_client_address(call))
+                self._meter.stranger(address)
             # Whoever logs in may well come with a session that has ended.
             if error.reason != "SESSION_ENDED" or self._rights[call.method][0] != ACCESS_ANYONE:
                 raise
             caller = Principal(request_id=call.request_id)
         check_access(caller, *self._rights[call.method])
         agent = call.metadata.get("x-client-agent", "")
-        return replace(caller, visit=Visit(_valid(_client_address(call)), agent, call.request_id))
+        return replace(caller, visit=Visit(address, agent, call.request_id))
 
     def _charge(self, call: _Call, caller: Principal, request: Any) -> tuple[Principal, Taken]:  # noqa: ANN401
         """Take what the call costs. Raises RateLimited. The operator's own programs have no limits."""
@@ -206,18 +207,3 @@ def _rate_limit(allowances: Iterable[Allowance]) -> Metadata:
     policies = ", ".join(f'"{at.name}";q={at.quota};w={at.window_s}' for at in allowances)
     limits = ", ".join(f'"{at.name}";r={at.remaining};t={at.reset_s}' for at in allowances)
     return [("ratelimit-policy", policies), ("ratelimit", limits)]
-
-
-def _valid(address: str) -> str:
-    """The address if it is one: it is kept and shown."""
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return ""
-
-
-def _client_address(call: _Call) -> str:
-    """As web tells it; else the other end of the connection: ipv4:1.2.3.4:5 or ipv6:[::1]:5, escaped."""
-    if by_web := call.metadata.get("x-client-address"):
-        return by_web
-    return unquote(call.context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")

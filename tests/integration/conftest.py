@@ -15,7 +15,7 @@ from flute_server.local.embedded import Services
 from flute_server.sandbox import Sandbox
 from flute_server.schema import upgrade
 from tests.integration.board import TOKEN, answers
-from tests.integration.people import People
+from tests.integration.people import People, other_redis
 from tests.integration.web_script import Script, web_before
 from tests.stack import Stack, fresh_database
 
@@ -27,7 +27,7 @@ def people(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iter
     own = replace(
         services,
         database_url=fresh_database(services, "people"),
-        redis_url=_other_redis(services.redis_url),
+        redis_url=other_redis(services.redis_url, 7),
     )
     with sandboxes.start() as sandbox:
         yield from _people(own, sandbox, tmp_path_factory.mktemp("people"))
@@ -48,11 +48,6 @@ def _people(services: Services, sandbox: Sandbox, folder: Path) -> Iterator[Peop
         yield People(stack)
     finally:
         stack.stop()
-
-
-def _other_redis(url: str) -> str:
-    """Another of its 16 databases, so that no worker of other tests takes our jobs."""
-    return f"{url.removesuffix('/0').partition('?')[0]}?db=7"
 
 
 # ----- the dashboard before a scripted server

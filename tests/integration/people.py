@@ -38,6 +38,11 @@ def new_address() -> str:
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
+def other_redis(url: str, number: int) -> str:
+    """Another of its 16 databases: no worker of other tests takes our jobs, and limits are our own."""
+    return f"{url.removesuffix('/0').partition('?')[0]}?db={number}"
+
+
 @contextmanager
 def refused(reason: str, *fields: str) -> Any:
     """The call inside is refused for this reason, naming these fields if any are given."""

@@ -9,23 +9,28 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent import futures
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
 import pytest
-from flute.v1 import api_key_service_pb2, event_service_pb2, event_service_pb2_grpc
+from flask import Flask
+from flute.v1 import (
+    api_key_service_pb2,
+    environment_service_pb2,
+    event_service_pb2,
+    event_service_pb2_grpc,
+)
 from flute.v1.email_pb2 import Event
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
-from flute_server.app import create_app
-from flute_server.models import db
-from flute_server.rpc.event_stream import MAX_STREAMS, Streams
+from flute_server.rpc.event_stream import Streams
 from flute_server.rpc.events import EventServicer
-from flute_server.rpc.interceptors import CallInterceptor
-from tests.stack import ROOT, Stack, Tenant, free_port, until
+from flute_server.rpc.places import MOST_OF_ENVIRONMENT
+from tests.integration.people import SESSION, Browser, People
+from tests.integration.serving import serving
+from tests.stack import DOMAIN, ROOT, Stack, Tenant, free_port, until
 
 List = event_service_pb2.ListEventsRequest
 Stream = event_service_pb2.StreamEventsRequest
@@ -79,21 +84,16 @@ def closing(address: str, token: str) -> Iterator[Caller]:
 def own_server(stack: Stack, heartbeat_s: float = 15, recheck_s: float = 30) -> Iterator[str]:
     """The address of a server in this process whose streams have these times."""
     config, stop = stack.config, threading.Event()
-    app = create_app(config)
-    interceptor = CallInterceptor(app, config, [event_service_pb2])
-    server = grpc.server(futures.ThreadPoolExecutor(2), interceptors=[interceptor])
-    servicer = EventServicer(config, Streams(config, app, stop, heartbeat_s, recheck_s))
-    event_service_pb2_grpc.add_EventServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        stop.set()
-        server.stop(5).wait()
-        with app.app_context():
-            for engine in db.engines.values():
-                engine.dispose()
+
+    def add(app: Flask, server: grpc.Server) -> None:
+        servicer = EventServicer(config, Streams(config, app, stop, heartbeat_s, recheck_s))
+        event_service_pb2_grpc.add_EventServiceServicer_to_server(servicer, server)
+
+    with serving(config, event_service_pb2, add) as address:
+        try:
+            yield address
+        finally:
+            stop.set()
 
 
 def refusal(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str, str]:
@@ -241,24 +241,47 @@ def test_a_stream_ends_with_its_key(stack: Stack, tenant: Tenant):
         assert refusal(lambda: list(call))[1] == "REVOKED_ACCESS_TOKEN"
 
 
-def test_more_streams_than_threads_leave_room_for_other_calls_up_to_a_limit(tenant: Tenant, caller: Caller):
-    calls = [caller.stream(timeout=120) for _ in range(MAX_STREAMS)]
-    for call in calls:
+def environment_of(browser: Browser) -> str:
+    made = environment_service_pb2.Environment(name="Test", domain=DOMAIN)
+    request = environment_service_pb2.CreateEnvironmentRequest(environment=made)
+    return str(browser.call(browser.client.environments.CreateEnvironment, request).id)
+
+
+def test_a_stream_ends_with_its_persons_place_in_the_account(people: People):
+    owner, guest = people.person(), people.person()
+    own_account, environment_id = guest.me().account_id, environment_of(owner)
+    guest.accept(owner.invite(guest.email).link.rpartition("/")[2])
+    with own_server(people.stack, recheck_s=0.2) as address, closing(address, guest.token) as caller:
+        call = caller.stream(environment_id=environment_id)
         assert next(call).resume_token
-    begin = time.monotonic()
-    for _ in range(10):
-        caller.page(page_size=1)
-    assert time.monotonic() - begin < 20
-    begin = time.monotonic()
-    sent = tenant.send()
-    for call in calls:
-        assert next(call).event.email_id == sent
-    assert time.monotonic() - begin < 50
-    assert refusal(lambda: next(caller.stream()))[:2] == (
-        grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS"
-    )  # fmt: skip
-    for call in calls:
-        call.cancel()
+        # The session goes on, in an account where it has a role too: over events of the other it has none.
+        switch = SESSION.SwitchAccountRequest(account_id=own_account)
+        guest.call(people.client.sessions.SwitchAccount, switch)
+        assert refusal(lambda: list(call))[:2] == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+
+
+def test_more_streams_than_threads_leave_room_for_other_calls_and_other_tenants(
+    stack: Stack, tenant: Tenant, caller: Caller
+):
+    with closing(stack.grpc, stack.tenant("postmark").access_token) as other:
+        calls = [caller.stream(timeout=120) for _ in range(MOST_OF_ENVIRONMENT)]
+        others = [other.stream(timeout=120) for _ in range(MOST_OF_ENVIRONMENT)]
+        for call in calls + others:
+            assert next(call).resume_token
+        begin = time.monotonic()
+        for _ in range(10):
+            caller.page(page_size=1)
+        assert time.monotonic() - begin < 20
+        begin = time.monotonic()
+        sent = tenant.send()
+        for call in calls:
+            assert next(call).event.email_id == sent
+        assert time.monotonic() - begin < 50
+        code, reason, text = refusal(lambda: next(caller.stream()))
+        assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
+        assert text.startswith(f"{MOST_OF_ENVIRONMENT} streams of this environment are open")
+        for call in calls + others:
+            call.cancel()
 
     def admitted() -> bool:
         try:

@@ -6,13 +6,15 @@ import re
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import grpc
 import psycopg
 import pytest
-from flute.v1 import api_key_service_pb2, email_pb2, environment_service_pb2
+from flute.v1 import api_key_service_pb2, email_pb2, email_service_pb2, environment_service_pb2
 from flute.v1.annotations_pb2 import (
     ACCESS_ANYONE,
     ACCESS_MANAGE,
@@ -28,6 +30,7 @@ from flute.v1.email_service_pb2 import (
     SendEmailBatchRequest,
     SendEmailRequest,
 )
+from flute.v1.email_service_pb2_grpc import add_EmailServiceServicer_to_server as add
 from flute.v1.limit_pb2 import RateLimit
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
@@ -35,7 +38,10 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from flute_server.local.client import RpcFailed, open_channel
+from flute_server.rpc.emails import EmailServicer
 from flute_server.rpc.server import SERVICES
+from tests.integration.people import other_redis
+from tests.integration.serving import serving
 from tests.stack import DOMAIN, Stack, Tenant
 
 SCOPES = {
@@ -441,6 +447,26 @@ def test_a_flood_of_unknown_tokens_is_held_up_and_known_ones_are_not(tenant: Ten
     assert reason(known) == "EMAIL_NOT_FOUND"
     other = address.replace("::1", ":9::1").replace("2001", "2002")
     assert reason(call.email("GetEmail", request, "flute_x", x_client_address=other)) == "BAD_ACCESS_TOKEN"
+
+
+def test_who_is_not_our_web_cannot_call_from_another_address_each_time(stack: Stack):
+    request = GetEmailRequest(id=str(uuid.uuid4()))
+
+    def reasons(address: str) -> list[str]:
+        with open_channel(address) as channel:
+            call = Caller(channel)
+            return [
+                reason(call.email("GetEmail", request, "flute_x", x_client_address=f"203.0.113.{number}"))
+                for number in range(30)
+            ]
+
+    # Limits of its own: other tests call from here, too.
+    config = replace(stack.config, redis_url=other_redis(stack.config.redis_url, 9))
+    strict = replace(config, trusted_peers=(ip_network("203.0.113.0/24"),))
+    with serving(config, email_service_pb2, lambda _, server: add(EmailServicer(config), server)) as web:
+        assert set(reasons(web)) == {"BAD_ACCESS_TOKEN"}
+    with serving(strict, email_service_pb2, lambda _, server: add(EmailServicer(strict), server)) as other:
+        assert "RATE_LIMITED" in reasons(other)[20:]
 
 
 def test_every_answer_names_the_request(tenant: Tenant, stack: Stack, call: Caller):

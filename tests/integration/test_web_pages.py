@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -20,6 +22,7 @@ from flute.v1.suppression_service_pb2 import (
 from google.rpc import code_pb2, error_details_pb2
 
 from tests.integration.web_script import KEY, Script, web_before
+from web.client import PATIENCE_S
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
 CSV = b"email\r\nada@example.com\r\n"
@@ -112,6 +115,62 @@ def test_an_export_that_breaks_off_does_not_look_complete(web: FlaskClient, scri
     assert exported.status_code == 200
     with pytest.raises(ConnectionResetError):
         exported.get_data()
+
+
+def limited(script: Script, context: grpc.ServicerContext, wait_s: float) -> None:
+    """Refuse the present call: the key's rate limit is used up for so long."""
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromMilliseconds(int(wait_s * 1000))
+    info = error_details_pb2.ErrorInfo(reason="RATE_LIMITED")
+    script.refuse(context, code_pb2.RESOURCE_EXHAUSTED, "too many calls", info, retry)
+
+
+def test_an_export_waits_for_the_rate_limit_of_its_key(web: FlaskClient, script: Script) -> None:
+    waits = iter((0.2, 0.1))
+
+    def answer(request: Any, context: grpc.ServicerContext) -> ExportSuppressionsResponse:
+        if request.page_token == "2" and (wait_s := next(waits, 0)):
+            limited(script, context, wait_s)
+        return pieces(request, context)
+
+    script.answer = answer
+    begin = time.monotonic()
+    assert web.get("/v1/suppressions/export", headers=AUTH).data.count(b"\r\n") == 4
+    assert time.monotonic() - begin >= 0.3
+    assert [request.page_token for request in script.requests] == ["", "1", "2", "2", "2", "3"]
+
+
+def test_an_export_does_not_wait_for_ever(web: FlaskClient, script: Script) -> None:
+    def answer(request: Any, context: grpc.ServicerContext) -> ExportSuppressionsResponse:
+        if request.page_token:
+            limited(script, context, PATIENCE_S + 1)
+        return pieces(request, context)
+
+    script.answer = answer
+    begin = time.monotonic()
+    with pytest.raises(ConnectionResetError):
+        web.get("/v1/suppressions/export", headers=AUTH).get_data()
+    assert time.monotonic() - begin < 5
+
+
+def test_exports_that_wait_leave_threads_to_others(script: Script) -> None:
+    free_at = time.monotonic() + 1
+
+    def answer(request: Any, context: grpc.ServicerContext) -> ExportSuppressionsResponse:
+        if request.page_token and (wait_s := free_at - time.monotonic()) > 0:
+            limited(script, context, wait_s)
+        return pieces(request, context)
+
+    def is_whole(web: FlaskClient) -> bool:
+        try:
+            return bool(web.get("/v1/suppressions/export", headers=AUTH).data)
+        except ConnectionResetError:
+            return False
+
+    script.answer = answer
+    with web_before(script, threads=4) as web, ThreadPoolExecutor(2) as exports:
+        both = exports.map(is_whole, [web.application.test_client() for _ in range(2)])
+        assert sorted(both) == [False, True]
 
 
 # ----- unsubscribing

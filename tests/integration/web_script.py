@@ -7,7 +7,7 @@ from concurrent import futures
 from contextlib import contextmanager
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, NoReturn
 
 import flute.v1
 import grpc
@@ -80,18 +80,19 @@ class Script(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in it
         return grpc.unary_unary_rpc_method_handler(play, read.FromString, output.SerializeToString)
 
     def fail(self, code: int, message: str, *details: Message) -> None:
-        def answer(_: object, context: grpc.ServicerContext) -> Email:
-            status = status_pb2.Status(code=code, message=message)
-            for detail in details:
-                packed = any_pb2.Any()
-                packed.Pack(detail)
-                status.details.append(packed)
-            full = rpc_status.to_status(status)
-            context.set_trailing_metadata((*self.trailing, *full.trailing_metadata))
-            context.abort(full.code, full.details)
-            raise AssertionError
+        self.answer = lambda _, context: self.refuse(context, code, message, *details)
 
-        self.answer = answer
+    def refuse(self, context: grpc.ServicerContext, code: int, message: str, *details: Message) -> NoReturn:
+        """End the present call, for an answer that does so now and then."""
+        status = status_pb2.Status(code=code, message=message)
+        for detail in details:
+            packed = any_pb2.Any()
+            packed.Pack(detail)
+            status.details.append(packed)
+        full = rpc_status.to_status(status)
+        context.set_trailing_metadata((*self.trailing, *full.trailing_metadata))
+        context.abort(full.code, full.details)
+        raise AssertionError
 
 
 def accepted() -> Email:

@@ -61,7 +61,8 @@ def _pieces(client: FluteClient, caller: Caller, piece: ExportSuppressionsRespon
     while piece.next_page_token:
         message = ExportSuppressionsRequest(page_token=piece.next_page_token)
         try:
-            piece, _ = client.call(_EXPORT, message, caller)
+            # Each piece costs what a call costs, and a list of any length can be had within any rate limit.
+            piece = client.call_patiently(_EXPORT, message, caller)
         except RpcFailure as failure:
             _log.warning("request %s: the export broke off: %s", caller.request_id, failure.message)
             raise ConnectionResetError(errno.ECONNRESET, "the export broke off") from failure

@@ -86,7 +86,9 @@ class EventServiceServicer:
 
     def StreamEvents(self, request, context):
         """The same without end: what is stored from now on follows as it comes. Any message may be the last one that was
-        read: its resume_token goes on after it.
+        read: its resume_token goes on after it. It ends within 30 seconds when its key ends, or when its person may not
+        read the environment any more, for example because the session acts in another account. At each server 8 streams of
+        an environment may be open, 16 of an account and 64 in all; those beyond end with TOO_MANY_STREAMS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,9 @@ class EventServiceStub:
     """The environment's events in the order in which they were stored, from the first on or from where a caller left off."""
     StreamEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]
     """The same without end: what is stored from now on follows as it comes. Any message may be the last one that was
-    read: its resume_token goes on after it.
+    read: its resume_token goes on after it. It ends within 30 seconds when its key ends, or when its person may not
+    read the environment any more, for example because the session acts in another account. At each server 8 streams of
+    an environment may be open, 16 of an account and 64 in all; those beyond end with TOO_MANY_STREAMS.
     """
 
 @_typing.type_check_only
@@ -62,7 +64,9 @@ class EventServiceAsyncStub(EventServiceStub):
     """The environment's events in the order in which they were stored, from the first on or from where a caller left off."""
     StreamEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.StreamEventsRequest, _event_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
     """The same without end: what is stored from now on follows as it comes. Any message may be the last one that was
-    read: its resume_token goes on after it.
+    read: its resume_token goes on after it. It ends within 30 seconds when its key ends, or when its person may not
+    read the environment any more, for example because the session acts in another account. At each server 8 streams of
+    an environment may be open, 16 of an account and 64 in all; those beyond end with TOO_MANY_STREAMS.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -101,7 +105,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_event_service_pb2.StreamEventsResponse], _abc.AsyncIterator[_event_service_pb2.StreamEventsResponse]]:
         """The same without end: what is stored from now on follows as it comes. Any message may be the last one that was
-        read: its resume_token goes on after it.
+        read: its resume_token goes on after it. It ends within 30 seconds when its key ends, or when its person may not
+        read the environment any more, for example because the session acts in another account. At each server 8 streams of
+        an environment may be open, 16 of an account and 64 in all; those beyond end with TOO_MANY_STREAMS.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

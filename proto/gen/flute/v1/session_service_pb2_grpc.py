@@ -28,7 +28,8 @@ if _version_not_supported:
 
 class SessionServiceStub:
     """Logging in and out. A session's token travels as an API key does, in `authorization: Bearer flute_session_...`. Programs
-    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent.
+    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent. The address is
+    believed of the peers that the operator trusts (FLUTE_GRPC_TRUSTED_PEERS); all others count as where they call from.
     """
 
     def __init__(self, channel):
@@ -76,7 +77,8 @@ class SessionServiceStub:
 
 class SessionServiceServicer:
     """Logging in and out. A session's token travels as an API key does, in `authorization: Bearer flute_session_...`. Programs
-    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent.
+    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent. The address is
+    believed of the peers that the operator trusts (FLUTE_GRPC_TRUSTED_PEERS); all others count as where they call from.
     """
 
     def LogIn(self, request, context):
@@ -177,7 +179,8 @@ def add_SessionServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SessionService:
     """Logging in and out. A session's token travels as an API key does, in `authorization: Bearer flute_session_...`. Programs
-    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent.
+    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent. The address is
+    believed of the peers that the operator trusts (FLUTE_GRPC_TRUSTED_PEERS); all others count as where they call from.
     """
 
     @staticmethod

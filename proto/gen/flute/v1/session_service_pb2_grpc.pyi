@@ -29,7 +29,8 @@ GRPC_VERSION: str
 
 class SessionServiceStub:
     """Logging in and out. A session's token travels as an API key does, in `authorization: Bearer flute_session_...`. Programs
-    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent.
+    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent. The address is
+    believed of the peers that the operator trusts (FLUTE_GRPC_TRUSTED_PEERS); all others count as where they call from.
     """
 
     @_typing.overload
@@ -56,7 +57,8 @@ class SessionServiceStub:
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
     """Logging in and out. A session's token travels as an API key does, in `authorization: Bearer flute_session_...`. Programs
-    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent.
+    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent. The address is
+    believed of the peers that the operator trusts (FLUTE_GRPC_TRUSTED_PEERS); all others count as where they call from.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -79,7 +81,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Logging in and out. A session's token travels as an API key does, in `authorization: Bearer flute_session_...`. Programs
-    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent.
+    that log people in tell from where in the metadata x-client-address, and with what in x-client-agent. The address is
+    believed of the peers that the operator trusts (FLUTE_GRPC_TRUSTED_PEERS); all others count as where they call from.
     """
 
     @_abc_1.abstractmethod
