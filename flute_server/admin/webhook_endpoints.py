@@ -99,10 +99,20 @@ def update(
 def rotate(
     config: Config, row: WebhookEndpoint, overlap: timedelta | None, author: Author
 ) -> tuple[WebhookEndpoint, str]:
-    """A new secret; the one before it is used as well until the overlap is over. Raises InvalidArgument."""
+    """A new secret; the one before it is used as well until the overlap is over. Raises InvalidArgument.
+
+    FailedPrecondition while the overlap of a rotation before runs: it would end what programs still use.
+    """
     overlap = DEFAULT_OVERLAP if overlap is None else overlap
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise invalid([Violation("overlap", f"0 to {LONGEST_OVERLAP.days} days")])
+    _lock(row)
+    if overlap and (end := overlap_end(row)):
+        text = (
+            f"the secret before this one is in use until {end:%d %b %Y %H:%M} UTC, and only one old secret is"
+            " kept; rotate after that, or with an overlap of 0, which ends both at once"
+        )
+        raise FailedPrecondition("OVERLAP_UNDER_WAY", text)
     secret = _new_secret()
     kept = row.secret if overlap else None
     row.previous_secret = kept
@@ -113,6 +123,13 @@ def rotate(
     _note(_account_id(row), row, "webhook_endpoint.rotate_secret", author, text)
     db.session.commit()
     return row, secret
+
+
+def _lock(row: WebhookEndpoint) -> None:
+    """As it is now; who changes it at the same time comes after. Raises NotFound."""
+    query = select(WebhookEndpoint).where(WebhookEndpoint.id == row.id).with_for_update()
+    if db.session.scalar(query.execution_options(populate_existing=True)) is None:
+        raise missing(str(row.id))
 
 
 def overlap_end(row: WebhookEndpoint) -> datetime | None:

@@ -343,4 +343,5 @@ def test_what_is_deleted_while_it_is_changed_is_not_there(stack: Stack, receiver
                 (client.webhooks.RotateWebhookSecret, pb.RotateWebhookSecretRequest(id=id_)),
                 (client.webhooks.DeleteWebhookEndpoint, pb.DeleteWebhookEndpointRequest(id=id_)),
             ]
-            assert set(pool.map(code, *zip(*calls, strict=True))) <= {"OK", "NOT_FOUND"}
+            answers = {"OK", "NOT_FOUND", "FAILED_PRECONDITION"}  # the last for the second overlap
+            assert set(pool.map(code, *zip(*calls, strict=True))) <= answers

@@ -215,6 +215,22 @@ def test_an_overlap_is_at_most_a_week(stack: Stack):
             stack.client.call(stack.client.webhooks.RotateWebhookSecret, request)
 
 
+def test_a_second_rotation_does_not_end_the_secret_that_programs_still_use(stack: Stack):
+    id_ = create(stack.tenant()).webhook_endpoint.id
+
+    def rotated(**fields: Any) -> Any:
+        request = pb.RotateWebhookSecretRequest(id=id_, **fields)
+        return stack.client.call(stack.client.webhooks.RotateWebhookSecret, request)
+
+    first = rotated()
+    with pytest.raises(RpcFailed, match="only one old secret is kept; rotate after that, or with an overlap"):
+        rotated(overlap=Duration(seconds=3600))
+    show = pb.GetWebhookEndpointRequest(id=id_)
+    assert stack.client.call(stack.client.webhooks.GetWebhookEndpoint, show) == first.webhook_endpoint
+    assert not rotated(overlap=Duration()).webhook_endpoint.HasField("previous_secret_expire_time")
+    assert rotated().webhook_endpoint.HasField("previous_secret_expire_time")
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [

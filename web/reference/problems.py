@@ -127,6 +127,12 @@ _ALL = (
         "Send it anew, with its content.",
     ),
     Kind("too_many_endpoints", 409, "The environment has its largest number of endpoints.", "Delete one."),
+    Kind(
+        "overlap_under_way",
+        409,
+        "The secret before the last rotation is in use still, and only one old secret is kept.",
+        "Rotate when its time is over, or with an overlap of 0, which ends both old secrets at once.",
+    ),
     Kind("request_entity_too_large", 413, "The body is larger than 35 MB.", "Send less, or a link to it."),
     Kind("uri_too_long", 414, "The address is longer than 4,000 bytes.", _FIX),
     Kind(

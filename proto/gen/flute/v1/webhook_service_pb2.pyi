@@ -316,7 +316,9 @@ class RotateWebhookSecretRequest(_message.Message):
     """The endpoint's id."""
     @_builtins.property
     def overlap(self) -> _duration_pb2.Duration:
-        """How long the old secret is used as well; up to 7 days, default 24 hours. Zero ends it at once."""
+        """How long the old secret is used as well; up to 7 days, default 24 hours. Zero ends it at once, with the one before
+        it that may still be in use.
+        """
 
     def __init__(
         self,

@@ -135,7 +135,8 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateWebhookSecret(self, request, context):
-        """Gives the endpoint a new secret. Until the overlap ends, calls are signed with the old one too.
+        """Gives the endpoint a new secret. Until the overlap ends, calls are signed with the old one too. Only one old secret
+        is kept: while such an overlap runs, the call is refused unless its own overlap is zero.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,9 @@ class WebhookServiceStub:
     DeleteWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.DeleteWebhookEndpointRequest, _empty_pb2.Empty]
     """Deletes an endpoint with its deliveries."""
     RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateWebhookSecretRequest, _webhook_service_pb2.CreateWebhookEndpointResponse]
-    """Gives the endpoint a new secret. Until the overlap ends, calls are signed with the old one too."""
+    """Gives the endpoint a new secret. Until the overlap ends, calls are signed with the old one too. Only one old secret
+    is kept: while such an overlap runs, the call is refused unless its own overlap is zero.
+    """
     TestWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.TestWebhookEndpointRequest, _webhook_service_pb2.WebhookTry]
     """Calls the endpoint once with an event of type test, and tells what it answered."""
     ListWebhookDeliveries: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.ListWebhookDeliveriesRequest, _webhook_service_pb2.ListWebhookDeliveriesResponse]
@@ -77,7 +79,9 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     DeleteWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.DeleteWebhookEndpointRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes an endpoint with its deliveries."""
     RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateWebhookSecretRequest, _webhook_service_pb2.CreateWebhookEndpointResponse]  # type: ignore[assignment]
-    """Gives the endpoint a new secret. Until the overlap ends, calls are signed with the old one too."""
+    """Gives the endpoint a new secret. Until the overlap ends, calls are signed with the old one too. Only one old secret
+    is kept: while such an overlap runs, the call is refused unless its own overlap is zero.
+    """
     TestWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.TestWebhookEndpointRequest, _webhook_service_pb2.WebhookTry]  # type: ignore[assignment]
     """Calls the endpoint once with an event of type test, and tells what it answered."""
     ListWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.ListWebhookDeliveriesRequest, _webhook_service_pb2.ListWebhookDeliveriesResponse]  # type: ignore[assignment]
@@ -140,7 +144,9 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.RotateWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.CreateWebhookEndpointResponse, _abc.Awaitable[_webhook_service_pb2.CreateWebhookEndpointResponse]]:
-        """Gives the endpoint a new secret. Until the overlap ends, calls are signed with the old one too."""
+        """Gives the endpoint a new secret. Until the overlap ends, calls are signed with the old one too. Only one old secret
+        is kept: while such an overlap runs, the call is refused unless its own overlap is zero.
+        """
 
     @_abc_1.abstractmethod
     def TestWebhookEndpoint(
