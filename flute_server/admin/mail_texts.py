@@ -99,15 +99,19 @@ def changing(new: str) -> Mail:
     )
 
 
-def taken(log_in: str) -> Mail:
-    """To somebody who signs up twice."""
+def taken(log_in: str, *, invited: bool) -> Mail:
+    """To somebody who signs up twice; invited: to join an account."""
+    join = ("To join the account that invites you, log in and then open the invitation again.",)
     return Mail(
         "taken",
         "You can log in to Flute already",
         ("Somebody, hopefully you, signed up to Flute with this address, which has a log-in already.",),
         log_in,
         "Log in",
-        ("If you forgot the password, reset it there. If it was not you, do nothing.",),
+        (
+            *(join if invited else ()),
+            "If you forgot the password, reset it there. If it was not you, do nothing.",
+        ),
     )
 
 

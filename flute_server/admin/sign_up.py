@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,7 +17,6 @@ from flute_server.admin import (
     sessions,
     system_mail,
     tokens,
-    totp,
     users,
 )
 from flute_server.admin.audit import Author, note_everywhere
@@ -75,22 +75,27 @@ def sign_up(wish: Wish, visit: Visit) -> tuple[str, str]:
         if known:
             raise AlreadyExists("USER_EXISTS", f"there is a log-in for {wish.email} already")
         return _come_in(wish, hashed, visit)
-    _ask_for_proof(wish, hashed, known)
-    db.session.commit()
-    return "", wish.email
+    return _ask_for_proof(wish, hashed, known)
 
 
 def join(invitation_token: str, wish: Wish, visit: Visit) -> tuple[str, str]:
-    """Sign up into the account that invited; the same answer as `sign_up`. Raises FluteError."""
+    """Sign up into the account that invited; the same answer as `sign_up`. Raises FluteError.
+
+    The mailed token proves the address that was invited. Any other is known to the inviter too, who must not
+    learn by it who has a log-in here, nor take somebody else's address: the proof is mailed, as in `sign_up`.
+    """
     if mode() is Mode.CLOSED:
         raise FailedPrecondition("SIGN_UP_CLOSED", "nobody can sign up here; the operator has closed it")
     invitation, mailed = invitations.by_token(invitation_token)
     wish = _checked(Wish(wish.email or invitation.email, wish.password, wish.name, "invited"))
     hashed = passwords.hashed(wish.password)
-    users.lock()
-    if users.by_email(wish.email):
-        raise AlreadyExists("USER_EXISTS", f"there is a log-in for {wish.email}; log in, then join")
     proven = mailed and wish.email == invitation.email
+    users.lock()
+    known = users.by_email(wish.email)
+    if system_mail.is_configured() and not proven and not users.nobody_yet():
+        return _ask_for_proof(wish, hashed, known, invitation)
+    if known:
+        raise AlreadyExists("USER_EXISTS", f"there is a log-in for {wish.email}; log in, then join")
     user = users.new(wish.email, wish.name, hashed, confirmed=proven)
     author = Author(user.email, visit.request_id)
     invitations.use(invitation, user, author)
@@ -185,24 +190,6 @@ def pending_change(user: User) -> str:
     return db.session.scalar(query.order_by(UserToken.create_time.desc()).limit(1)) or ""
 
 
-def reset_password(token: str, new_password: str, visit: Visit) -> str:
-    """Set a new password by a mailed token; whose. Raises FailedPrecondition, InvalidArgument."""
-    passwords.require_good("new_password", new_password)
-    row = tokens.find(token, TokenKind.RESET)
-    if row is None:
-        raise tokens.spent()
-    user = db.session.get_one(User, row.user_id)
-    user.password_hash = passwords.hashed(new_password)
-    if row.email == user.email:
-        _come_into_own(user)
-    tokens.end(user.id, *TokenKind)
-    user.totp_pending = None
-    sessions.end_all(user.id)
-    note_everywhere(user, Author(user.email, visit.request_id), "user.reset_password")
-    db.session.commit()
-    return user.email
-
-
 def _checked(wish: Wish) -> Wish:
     """The wish as it is stored. Raises InvalidArgument naming all fields that are wrong."""
     email, found = users.checked_email("email", wish.email)
@@ -229,8 +216,10 @@ def _come_in(wish: Wish, hashed: str, visit: Visit) -> tuple[str, str]:
     return token, user.email
 
 
-def _ask_for_proof(wish: Wish, hashed: str, known: User | None) -> None:
-    """Mail a link, or to somebody who is known that they are. Both take as long."""
+def _ask_for_proof(
+    wish: Wish, hashed: str, known: User | None, invitation: Invitation | None = None
+) -> tuple[str, str]:
+    """Mail a link, or to somebody who is known that they are. Both take as long, and are answered alike."""
     token = new_token(tokens.PREFIX)
     row = SignUp(
         email=wish.email,
@@ -238,12 +227,15 @@ def _ask_for_proof(wish: Wish, hashed: str, known: User | None) -> None:
         account_name=wish.account_name,
         password_hash=hashed,
         hash=token_hash(token),
+        invitation_id=invitation.id if invitation else None,
         expire_time=datetime.now(UTC) + LIFETIME,
     )
     db.session.add(row)
-    log_in = mail_texts.taken(system_mail.page_link("/login"))
+    log_in = mail_texts.taken(system_mail.page_link("/login"), invited=invitation is not None)
     mail = log_in if known else mail_texts.confirm(system_mail.link("confirm", token))
     system_mail.queue(wish.email, mail, LIFETIME)
+    db.session.commit()
+    return "", wish.email
 
 
 def _pending(token: str) -> SignUp | None:
@@ -260,11 +252,22 @@ def _complete(token: str, password: str, visit: Visit, person: Person | None) ->
     if row is None or users.by_email(row.email):
         raise tokens.spent()
     user = users.new(row.email, row.name, row.password_hash, confirmed=True)
-    account = accounts.new(row.account_name, user, Author(user.email, visit.request_id), visit.words)
+    account_id = _place(row, user, visit)
     db.session.execute(delete(SignUp).where(SignUp.email == user.email))
-    session = "" if person else sessions.begin(user, visit, account.id)
+    session = "" if person else sessions.begin(user, visit, account_id)
     db.session.commit()
     return user.email, session
+
+
+def _place(row: SignUp, user: User, visit: Visit) -> uuid.UUID:
+    """The account that invited them, or a new one of their own. Raises FailedPrecondition."""
+    author = Author(user.email, visit.request_id)
+    if row.invitation_id is None:
+        return accounts.new(row.account_name, user, author, visit.words).id
+    invitation = db.session.get(Invitation, row.invitation_id, with_for_update=True)
+    if invitation is None:
+        raise tokens.spent()
+    return invitations.use(invitation, user, author).account_id
 
 
 def _require(password: str, password_hash: str) -> None:
@@ -275,13 +278,6 @@ def _require(password: str, password_hash: str) -> None:
             " ignore the mail: nobody can use the link without you"
         )
         raise FailedPrecondition("WRONG_PASSWORD", text, [Violation("password", _NOT_CHOSEN)])
-
-
-def _come_into_own(user: User) -> None:
-    """Who reads the mail has set a password; a second factor of who came before does not keep them out."""
-    if user.confirm_time is None:
-        totp.disable(user)
-        user.confirm_time = datetime.now(UTC)
 
 
 def _mail_confirmation(user: User) -> None:

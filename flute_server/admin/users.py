@@ -14,6 +14,7 @@ from flute_server.admin import mail_texts, passwords, sessions, system_mail, tok
 from flute_server.admin.audit import Author, note_everywhere
 from flute_server.admin.find import as_uuid
 from flute_server.admin.paging import page
+from flute_server.admin.sessions import Visit
 from flute_server.errors import FailedPrecondition, Violation, not_found
 from flute_server.models import Member, Session, TokenKind, User, db
 
@@ -133,3 +134,28 @@ def request_reset(email: str, author: Author) -> None:
         system_mail.queue(user.email, mail_texts.reset(link), tokens.LIFETIMES[TokenKind.RESET])
         note_everywhere(user, author, "user.request_password_reset")
         db.session.commit()
+
+
+def choose_password(token: str, new_password: str, visit: Visit) -> str:
+    """Set a new password by a mailed token; whose. Raises FailedPrecondition, InvalidArgument."""
+    passwords.require_good("new_password", new_password)
+    row = tokens.find(token, TokenKind.RESET)
+    if row is None:
+        raise tokens.spent()
+    user = db.session.get_one(User, row.user_id)
+    user.password_hash = passwords.hashed(new_password)
+    if row.email == user.email:
+        _come_into_own(user)
+    tokens.end(user.id, *TokenKind)
+    user.totp_pending = None
+    sessions.end_all(user.id)
+    note_everywhere(user, Author(user.email, visit.request_id), "user.reset_password")
+    db.session.commit()
+    return user.email
+
+
+def _come_into_own(user: User) -> None:
+    """Who reads the mail has set a password; a second factor of who came before does not keep them out."""
+    if user.confirm_time is None:
+        totp.disable(user)
+        user.confirm_time = datetime.now(UTC)

@@ -42,7 +42,9 @@ class UserToken(Base):
 
 
 class SignUp(Base):
-    """Somebody who is no user yet: they become one when they prove the address. hash: of the mailed token."""
+    """Somebody who is no user yet: they become one when they prove the address. hash: of the mailed token;
+    invitation_id: with which they join then, instead of having an account of their own. It ends with that.
+    """
 
     __tablename__ = "sign_up"
 
@@ -52,10 +54,11 @@ class SignUp(Base):
     account_name: Mapped[Str]
     password_hash: Mapped[Str]
     hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    invitation_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("invitation.id", ondelete="CASCADE"))
     create_time: Mapped[Created]
     expire_time: Mapped[Time]
 
-    __table_args__ = (Index(None, "expire_time"),)
+    __table_args__ = (Index(None, "expire_time"), Index(None, "invitation_id"))
 
 
 class RecoveryCode(Base):

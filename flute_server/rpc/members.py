@@ -73,13 +73,14 @@ class MemberServicer(MemberServiceServicer):
     def GetInvitation(
         self, request: pb.GetInvitationRequest, context: grpc.ServicerContext
     ) -> pb.InvitationView:
-        row, _ = invitations.by_token(request.token)
+        row, mailed = invitations.by_token(request.token)
+        # Nobody else learns who has a login here: the inviter has the other link, to any address they like.
         return pb.InvitationView(
             account_name=db.session.get_one(Account, row.account_id).name,
             email=row.email,
             role=from_role(row.role),
             inviter=invitations.inviter_name(row),
-            user_exists=users.by_email(row.email) is not None,
+            user_exists=users.by_email(row.email) is not None if mailed else None,
             expire_time=timestamp(row.expire_time),
         )
 

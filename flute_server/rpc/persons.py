@@ -11,7 +11,7 @@ from flute.v1 import person_service_pb2 as pb
 from flute.v1.person_service_pb2_grpc import PersonServiceServicer
 from google.protobuf.empty_pb2 import Empty
 
-from flute_server.admin import people, sign_up, system_mail, users
+from flute_server.admin import invitations, people, sign_up, system_mail, users
 from flute_server.admin.audit import Author
 from flute_server.admin.sessions import Person
 from flute_server.config import Config
@@ -44,12 +44,12 @@ class PersonServicer(PersonServiceServicer):
 
     def SignUp(self, request: pb.SignUpRequest, context: grpc.ServicerContext) -> pb.SignUpResponse:
         here = visit()
-        throttle.sign_up(self._meter, request.email or request.invitation_token, here.address)
+        throttle.sign_up(self._meter, request.email or _invited(request.invitation_token), here.address)
         wish = sign_up.Wish(request.email, request.password, request.name, request.account_name)
-        if request.invitation_token:
-            token, sent_to = sign_up.join(request.invitation_token, wish, here)
-        else:
-            with _steady():
+        with _steady():
+            if request.invitation_token:
+                token, sent_to = sign_up.join(request.invitation_token, wish, here)
+            else:
                 token, sent_to = sign_up.sign_up(wish, here)
         return pb.SignUpResponse(session_token=token, confirmation_sent_to=sent_to)
 
@@ -84,7 +84,7 @@ class PersonServicer(PersonServiceServicer):
     def ResetPassword(
         self, request: pb.ResetPasswordRequest, context: grpc.ServicerContext
     ) -> pb.ResetPasswordResponse:
-        email = sign_up.reset_password(request.token, request.new_password, visit())
+        email = users.choose_password(request.token, request.new_password, visit())
         return pb.ResetPasswordResponse(email=email)
 
     def GetMe(self, request: pb.GetMeRequest, context: grpc.ServicerContext) -> pb.Me:
@@ -127,6 +127,11 @@ class PersonServicer(PersonServiceServicer):
         person = require_person()
         throttle.proof(self._meter, person.user_id)
         return person
+
+
+def _invited(token: str) -> str:
+    """To whom the mail goes if no other address is named."""
+    return invitations.by_token(token)[0].email if token else ""
 
 
 @contextmanager

@@ -173,13 +173,18 @@ class People:
         return browser
 
     def member(self, owner: Browser, role: int, *, proven: bool = True) -> Browser:
-        """Somebody who joined the owner's account, logged in there; proven: as if they had confirmed."""
+        """Somebody who joined the owner's account, logged in there; not proven: before this sent mail."""
         browser = Browser(self)
-        token = owner.invite(browser.email, role).link.rpartition("/")[2]
-        browser.token = browser.sign_up(invitation_token=token).session_token
-        if proven:
-            self.sql('UPDATE "user" SET confirm_time = now() WHERE email = %s', browser.email)
+        self.come_by(browser, owner.invite(browser.email, role).link)
+        if not proven:
+            self.sql('UPDATE "user" SET confirm_time = NULL WHERE email = %s', browser.email)
         return browser
+
+    def come_by(self, browser: Browser, link: str) -> None:
+        """Sign up with an invitation, as if the link that was shown were the one that was mailed."""
+        swap = "UPDATE invitation SET hash = mail_hash, mail_hash = hash WHERE email = %s"
+        self.sql(swap, browser.email)
+        browser.token = browser.sign_up(invitation_token=link.rpartition("/")[2]).session_token
 
     def mails(self, email: str) -> list[dict[str, Any]]:
         return [mail for mail in self.stack.sandbox.inbox(to=email) if mail["provider"] == "smtp"]

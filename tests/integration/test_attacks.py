@@ -123,6 +123,7 @@ def test_a_victim_who_clicks_the_link_lets_nobody_in_who_gave_their_address(peop
 
 def test_who_came_in_under_an_address_of_somebody_else_is_thrown_out_by_them(people: People):
     attacker = people.member(people.person(), ADMIN, proven=False)
+    attacker.call(people.client.persons.ResendConfirmation, PERSON.ResendConfirmationRequest())
     attacker.enable_totp()
     victim = Browser(people, email=attacker.email)
     for confirming in (victim, people.person()):  # nor does the session of anybody else do

@@ -5,6 +5,13 @@ from __future__ import annotations
 import grpc
 import pytest
 from flask.testing import FlaskClient
+from flute.v1.member_service_pb2 import InvitationView
+from flute.v1.person_service_pb2 import (
+    SIGN_UP_MODE_CLOSED,
+    SIGN_UP_MODE_INVITATION,
+    SignUpMode,
+    SignUpPolicy,
+)
 from flute.v1.session_service_pb2 import LogInResponse
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2
@@ -134,3 +141,30 @@ def test_too_many_tries_say_when_to_come_back(web: FlaskClient, script: Script):
     answer = web.post("/login", data={"email": "e", "password": "p", "csrf_token": token})
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "540")
     assert "Too many tries. Please try again in 9 minutes." in answer.text
+
+
+# ----- who was invited
+
+LOG_IN, NEW_PASSWORD, NEEDS_LOGIN = "Log in as bob@", 'name="password"', "Nobody can sign up here."
+
+
+@pytest.mark.parametrize(
+    ("exists", "mode", "shown"),
+    [
+        (True, SIGN_UP_MODE_INVITATION, {LOG_IN}),
+        (False, SIGN_UP_MODE_INVITATION, {NEW_PASSWORD}),
+        (None, SIGN_UP_MODE_INVITATION, {LOG_IN, NEW_PASSWORD}),
+        (True, SIGN_UP_MODE_CLOSED, {LOG_IN}),
+        (False, SIGN_UP_MODE_CLOSED, {NEEDS_LOGIN}),
+        (None, SIGN_UP_MODE_CLOSED, {LOG_IN, NEEDS_LOGIN}),
+    ],
+)
+def test_an_invitation_offers_what_leads_somewhere(
+    web: FlaskClient, script: Script, exists: bool | None, mode: SignUpMode.ValueType, shown: set[str]
+):
+    view = InvitationView(account_name="Acme", email="bob@acme.example", user_exists=exists)
+    script.answer = answers(
+        GetInvitationRequest=view, GetSignUpPolicyRequest=SignUpPolicy(mode=mode, mail_configured=True)
+    )
+    page = web.get("/invitation/token").text
+    assert {text for text in (LOG_IN, NEW_PASSWORD, NEEDS_LOGIN) if text in page} == shown

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from flute.v1 import account_service_pb2, environment_service_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from flute_server.rpc.persons import STEADY_S
 from tests.integration.people import MEMBER, PASSWORD, Browser, People, new_email, refused
 from tests.stack import until
 
@@ -39,7 +41,7 @@ def test_a_mailed_invitation_brings_somebody_in_and_proves_the_address(people: P
     token = browser.mail("invitation")
     shown = view(people, token)
     assert (shown.account_name, shown.email, shown.role) == ("Acme", browser.email, DEVELOPER)
-    assert (shown.inviter, shown.user_exists) == (owner.email, False)
+    assert (shown.inviter, shown.HasField("user_exists"), shown.user_exists) == (owner.email, True, False)
     browser.token = browser.sign_up(email="", invitation_token=token).session_token
     me = browser.me()
     assert (me.email, me.confirmed, me.role) == (browser.email, True, DEVELOPER)
@@ -49,19 +51,66 @@ def test_a_mailed_invitation_brings_somebody_in_and_proves_the_address(people: P
     assert owner.members()[browser.email].HasField("last_active_time")
 
 
-def test_the_link_that_the_inviter_saw_proves_no_address(people: People):
-    browser = people.member(people.person(), VIEWER, proven=False)
-    assert not browser.me().confirmed
-    assert browser.confirm(browser.mail("confirm")).email == browser.email
-    assert browser.me().confirmed
+def shown_token(owner: Browser, email: str, role: int = VIEWER) -> str:
+    return str(owner.invite(email, role).link.rpartition("/")[2])
+
+
+def test_who_came_by_the_link_that_the_inviter_saw_joins_when_they_prove_the_address(people: People):
+    owner, browser = people.person(), Browser(people)
+    token = shown_token(owner, browser.email, DEVELOPER)
+    assert browser.sign_up(email="", invitation_token=token).session_token == ""
+    assert browser.email not in owner.members()
+    with refused("BAD_LOGIN"):
+        browser.log_in()
+    browser.token = browser.confirm(browser.mail("confirm")).session_token
+    me = browser.me()
+    assert (me.confirmed, me.role, me.account_id) == (True, DEVELOPER, owner.me().account_id)
+    assert len(me.memberships) == 1
+    with refused("INVITATION_OVER"):
+        view(people, token)
+
+
+def test_a_revoked_invitation_takes_with_it_who_has_not_proven_the_address_yet(people: People):
+    owner, browser = people.person(), Browser(people)
+    made = owner.invite(browser.email)
+    browser.sign_up(invitation_token=made.link.rpartition("/")[2])
+    token = browser.mail("confirm")
+    request = MEMBER.RevokeInvitationRequest(id=made.invitation.id)
+    owner.call(people.client.members.RevokeInvitation, request)
+    with refused("LINK_SPENT"):
+        browser.confirm(token)
+
+
+def test_the_link_that_the_inviter_saw_does_not_tell_who_has_a_login(people: People):
+    owner, known, unknown = people.person(), people.person(), Browser(people)
+    answers, words, least = [], [], []
+    for browser in (known, unknown):
+        token, guesser = shown_token(owner, browser.email), Browser(people, email=browser.email)
+        shown = view(people, token)
+        words.append((shown.HasField("user_exists"), shown.user_exists))
+        begin = time.monotonic()
+        answers.append(guesser.sign_up(password="another good password", invitation_token=token))
+        least.append(time.monotonic() - begin)
+    assert words == [(False, False)] * 2
+    assert [answer.session_token for answer in answers] == ["", ""]
+    assert [answer.confirmation_sent_to for answer in answers] == [known.email, unknown.email]
+    assert min(least) > STEADY_S
+    told = until(
+        lambda: [str(m) for m in people.mails(known.email) if "already" in str(m)], "what to do instead"
+    )
+    assert "then open the invitation again" in told[0].replace("\\n", " ")
+    # Nor does the mailed one, to who names another address than its own.
+    token = unknown.mail("invitation")
+    assert Browser(people, email=known.email).sign_up(invitation_token=token).session_token == ""
 
 
 def test_who_has_a_login_joins_with_it(people: People):
     owner, browser = people.person(), people.person()
-    token = owner.invite(browser.email, ADMIN).link.rpartition("/")[2]
-    assert view(people, token).user_exists
+    token = shown_token(owner, browser.email, ADMIN)
+    mailed = browser.mail("invitation")
+    assert view(people, mailed).user_exists
     with refused("USER_EXISTS"):
-        Browser(people, email=browser.email).sign_up(invitation_token=token)
+        Browser(people, email=browser.email).sign_up(invitation_token=mailed)
     with refused("NO_SESSION"):
         Browser(people).accept(token)
     assert browser.accept(token).role == ADMIN
@@ -150,8 +199,7 @@ def test_a_deleted_account_is_gone_with_all_that_is_in_it(people: People):
     tenant = people.stack.tenant("postmark")
     owner, client = Browser(people), people.client
     invite = MEMBER.CreateInvitationRequest(account_id=tenant.account_id, email=owner.email, role=OWNER)  # type: ignore[arg-type]
-    token = client.call(client.members.CreateInvitation, invite).link.rpartition("/")[2]
-    owner.token = owner.sign_up(invitation_token=token).session_token
+    people.come_by(owner, client.call(client.members.CreateInvitation, invite).link)
     people.sql(
         "INSERT INTO email (id, environment_id, lease, round, content, has_attachments, due_time) "
         "VALUES (gen_random_uuid(), %s, 0, 0, '{}', false, now() + interval '1 day')",

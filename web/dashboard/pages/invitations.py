@@ -11,7 +11,13 @@ from flute.v1.member_service_pb2 import (
     InvitationView,
     Member,
 )
-from flute.v1.person_service_pb2 import GetSignUpPolicyRequest, SignUpPolicy, SignUpRequest, SignUpResponse
+from flute.v1.person_service_pb2 import (
+    SIGN_UP_MODE_CLOSED,
+    GetSignUpPolicyRequest,
+    SignUpPolicy,
+    SignUpRequest,
+    SignUpResponse,
+)
 
 from web.client import RpcFailure
 from web.dashboard import dashboard
@@ -35,7 +41,7 @@ def invitation(token: str) -> ResponseReturnValue:
             password=form.values.get("password", ""), name=form["name"], invitation_token=token
         )
         if told := form.send(message, SignUpResponse):
-            return signed_up(told, ask(GetSignUpPolicyRequest(), SignUpPolicy))
+            return signed_up(told, ask(GetSignUpPolicyRequest(), SignUpPolicy), token)
     return _show(token, form)
 
 
@@ -56,5 +62,15 @@ def _show(token: str, form: Form) -> ResponseReturnValue:
         if failure.code not in _GONE:
             raise
         return page("invitation_gone.html"), 404
-    shown = page("invitation.html", form=form, token=token, view=view, role=role_name(view.role))
+    policy = ask(GetSignUpPolicyRequest(), SignUpPolicy)
+    shown = page(
+        "invitation.html",
+        form=form,
+        token=token,
+        view=view,
+        role=role_name(view.role),
+        told=view.HasField("user_exists"),
+        mail_leaves=policy.mail_configured,
+        is_closed=policy.mode == SIGN_UP_MODE_CLOSED,
+    )
     return form.shown(shown)

@@ -50,10 +50,14 @@ def _modes(policy: SignUpPolicy) -> dict[str, bool]:
     return {"is_open": policy.mode == SIGN_UP_MODE_OPEN, "is_closed": policy.mode == SIGN_UP_MODE_CLOSED}
 
 
-def signed_up(told: SignUpResponse, policy: SignUpPolicy) -> ResponseReturnValue:
-    """They are logged in, or have to prove their address first: as the server says."""
+def signed_up(told: SignUpResponse, policy: SignUpPolicy, invitation: str = "") -> ResponseReturnValue:
+    """They are logged in, or have to prove their address first: as the server says.
+
+    invitation: the token of the one that they came by.
+    """
     if not told.session_token:
-        return page("sign_up_sent.html", email=told.confirmation_sent_to, policy=policy)
+        email = told.confirmation_sent_to
+        return page("sign_up_sent.html", email=email, policy=policy, invitation=invitation)
     session.begin(told.session_token)
     say("Welcome to Flute.")
     return redirect(url_for("dashboard.home"), 303)

@@ -72,9 +72,11 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     ROLE_VIEWER: _Role.ValueType  # 1
     """Sees everything but secrets."""
     ROLE_DEVELOPER: _Role.ValueType  # 2
-    """Sends mail, and has keys, webhook endpoints and suppressions in hand."""
+    """Sends mail, has keys, webhook endpoints and suppressions in hand, tests, pauses, resumes and resets provider
+    accounts, and resolves alerts.
+    """
     ROLE_ADMIN: _Role.ValueType  # 3
-    """Sets up environments, routes and provider accounts, and has members in hand."""
+    """Sets up environments, routes and provider accounts, runs drills, has members in hand, and reads the audit log."""
     ROLE_OWNER: _Role.ValueType  # 4
     """Owns the account: names it, ends it, makes other owners."""
 
@@ -86,9 +88,11 @@ ROLE_UNSPECIFIED: Role.ValueType  # 0
 ROLE_VIEWER: Role.ValueType  # 1
 """Sees everything but secrets."""
 ROLE_DEVELOPER: Role.ValueType  # 2
-"""Sends mail, and has keys, webhook endpoints and suppressions in hand."""
+"""Sends mail, has keys, webhook endpoints and suppressions in hand, tests, pauses, resumes and resets provider
+accounts, and resolves alerts.
+"""
 ROLE_ADMIN: Role.ValueType  # 3
-"""Sets up environments, routes and provider accounts, and has members in hand."""
+"""Sets up environments, routes and provider accounts, runs drills, has members in hand, and reads the audit log."""
 ROLE_OWNER: Role.ValueType  # 4
 """Owns the account: names it, ends it, makes other owners."""
 Global___Role: _TypeAlias = Role  # noqa: Y015

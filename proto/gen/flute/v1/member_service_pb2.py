@@ -28,7 +28,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66lute/v1/member_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x01\n\x06Member\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x1c\n\x04role\x18\x05 \x01(\x0e\x32\x0e.flute.v1.Role\x12\x11\n\tconfirmed\x18\x06 \x01(\x08\x12\x14\n\x0ctotp_enabled\x18\x07 \x01(\x08\x12\x34\n\x10last_active_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\nInvitation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x1c\n\x04role\x18\x04 \x01(\x0e\x32\x0e.flute.v1.Role\x12\x0f\n\x07inviter\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x01\n\x0eInvitationView\x12\x14\n\x0c\x61\x63\x63ount_name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x1c\n\x04role\x18\x03 \x01(\x0e\x32\x0e.flute.v1.Role\x12\x0f\n\x07inviter\x18\x04 \x01(\t\x12\x13\n\x0buser_exists\x18\x05 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"O\n\x12ListMembersRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Q\n\x13ListMembersResponse\x12!\n\x07members\x18\x01 \x03(\x0b\x32\x10.flute.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x13UpdateMemberRequest\x12 \n\x06member\x18\x01 \x01(\x0b\x32\x10.flute.v1.Member\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\":\n\x13RemoveMemberRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"\x15\n\x13LeaveAccountRequest\"Z\n\x17\x43reateInvitationRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x1c\n\x04role\x18\x03 \x01(\x0e\x32\x0e.flute.v1.Role\"k\n\x18\x43reateInvitationResponse\x12(\n\ninvitation\x18\x01 \x01(\x0b\x32\x14.flute.v1.Invitation\x12\x0c\n\x04link\x18\x02 \x01(\t\x12\x17\n\x0fmail_configured\x18\x03 \x01(\x08\"S\n\x16ListInvitationsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x17ListInvitationsResponse\x12)\n\x0binvitations\x18\x01 \x03(\x0b\x32\x14.flute.v1.Invitation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x17RevokeInvitationRequest\x12\n\n\x02id\x18\x01 \x01(\t\"%\n\x14GetInvitationRequest\x12\r\n\x05token\x18\x01 \x01(\t\"(\n\x17\x41\x63\x63\x65ptInvitationRequest\x12\r\n\x05token\x18\x01 \x01(\t2\xf6\x05\n\rMemberService\x12P\n\x0bListMembers\x12\x1c.flute.v1.ListMembersRequest\x1a\x1d.flute.v1.ListMembersResponse\"\x04\xb0\xbb\x18\x01\x12\x45\n\x0cUpdateMember\x12\x1d.flute.v1.UpdateMemberRequest\x1a\x10.flute.v1.Member\"\x04\xb0\xbb\x18\x03\x12K\n\x0cRemoveMember\x12\x1d.flute.v1.RemoveMemberRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x12K\n\x0cLeaveAccount\x12\x1d.flute.v1.LeaveAccountRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x01\x12_\n\x10\x43reateInvitation\x12!.flute.v1.CreateInvitationRequest\x1a\".flute.v1.CreateInvitationResponse\"\x04\xb0\xbb\x18\x03\x12\\\n\x0fListInvitations\x12 .flute.v1.ListInvitationsRequest\x1a!.flute.v1.ListInvitationsResponse\"\x04\xb0\xbb\x18\x01\x12S\n\x10RevokeInvitation\x12!.flute.v1.RevokeInvitationRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x12O\n\rGetInvitation\x12\x1e.flute.v1.GetInvitationRequest\x1a\x18.flute.v1.InvitationView\"\x04\xa8\xbb\x18\x04\x12M\n\x10\x41\x63\x63\x65ptInvitation\x12!.flute.v1.AcceptInvitationRequest\x1a\x10.flute.v1.Member\"\x04\xa8\xbb\x18\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66lute/v1/member_service.proto\x12\x08\x66lute.v1\x1a\x1a\x66lute/v1/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x01\n\x06Member\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x1c\n\x04role\x18\x05 \x01(\x0e\x32\x0e.flute.v1.Role\x12\x11\n\tconfirmed\x18\x06 \x01(\x08\x12\x14\n\x0ctotp_enabled\x18\x07 \x01(\x08\x12\x34\n\x10last_active_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\nInvitation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x1c\n\x04role\x18\x04 \x01(\x0e\x32\x0e.flute.v1.Role\x12\x0f\n\x07inviter\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbf\x01\n\x0eInvitationView\x12\x14\n\x0c\x61\x63\x63ount_name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x1c\n\x04role\x18\x03 \x01(\x0e\x32\x0e.flute.v1.Role\x12\x0f\n\x07inviter\x18\x04 \x01(\t\x12\x18\n\x0buser_exists\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_user_exists\"O\n\x12ListMembersRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Q\n\x13ListMembersResponse\x12!\n\x07members\x18\x01 \x03(\x0b\x32\x10.flute.v1.Member\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x13UpdateMemberRequest\x12 \n\x06member\x18\x01 \x01(\x0b\x32\x10.flute.v1.Member\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\":\n\x13RemoveMemberRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"\x15\n\x13LeaveAccountRequest\"Z\n\x17\x43reateInvitationRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x1c\n\x04role\x18\x03 \x01(\x0e\x32\x0e.flute.v1.Role\"k\n\x18\x43reateInvitationResponse\x12(\n\ninvitation\x18\x01 \x01(\x0b\x32\x14.flute.v1.Invitation\x12\x0c\n\x04link\x18\x02 \x01(\t\x12\x17\n\x0fmail_configured\x18\x03 \x01(\x08\"S\n\x16ListInvitationsRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x17ListInvitationsResponse\x12)\n\x0binvitations\x18\x01 \x03(\x0b\x32\x14.flute.v1.Invitation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x17RevokeInvitationRequest\x12\n\n\x02id\x18\x01 \x01(\t\"%\n\x14GetInvitationRequest\x12\r\n\x05token\x18\x01 \x01(\t\"(\n\x17\x41\x63\x63\x65ptInvitationRequest\x12\r\n\x05token\x18\x01 \x01(\t2\xf6\x05\n\rMemberService\x12P\n\x0bListMembers\x12\x1c.flute.v1.ListMembersRequest\x1a\x1d.flute.v1.ListMembersResponse\"\x04\xb0\xbb\x18\x01\x12\x45\n\x0cUpdateMember\x12\x1d.flute.v1.UpdateMemberRequest\x1a\x10.flute.v1.Member\"\x04\xb0\xbb\x18\x03\x12K\n\x0cRemoveMember\x12\x1d.flute.v1.RemoveMemberRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x12K\n\x0cLeaveAccount\x12\x1d.flute.v1.LeaveAccountRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x01\x12_\n\x10\x43reateInvitation\x12!.flute.v1.CreateInvitationRequest\x1a\".flute.v1.CreateInvitationResponse\"\x04\xb0\xbb\x18\x03\x12\\\n\x0fListInvitations\x12 .flute.v1.ListInvitationsRequest\x1a!.flute.v1.ListInvitationsResponse\"\x04\xb0\xbb\x18\x01\x12S\n\x10RevokeInvitation\x12!.flute.v1.RevokeInvitationRequest\x1a\x16.google.protobuf.Empty\"\x04\xb0\xbb\x18\x03\x12O\n\rGetInvitation\x12\x1e.flute.v1.GetInvitationRequest\x1a\x18.flute.v1.InvitationView\"\x04\xa8\xbb\x18\x04\x12M\n\x10\x41\x63\x63\x65ptInvitation\x12!.flute.v1.AcceptInvitationRequest\x1a\x10.flute.v1.Member\"\x04\xa8\xbb\x18\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,31 +58,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVITATION']._serialized_start=419
   _globals['_INVITATION']._serialized_end=623
   _globals['_INVITATIONVIEW']._serialized_start=626
-  _globals['_INVITATIONVIEW']._serialized_end=796
-  _globals['_LISTMEMBERSREQUEST']._serialized_start=798
-  _globals['_LISTMEMBERSREQUEST']._serialized_end=877
-  _globals['_LISTMEMBERSRESPONSE']._serialized_start=879
-  _globals['_LISTMEMBERSRESPONSE']._serialized_end=960
-  _globals['_UPDATEMEMBERREQUEST']._serialized_start=962
-  _globals['_UPDATEMEMBERREQUEST']._serialized_end=1066
-  _globals['_REMOVEMEMBERREQUEST']._serialized_start=1068
-  _globals['_REMOVEMEMBERREQUEST']._serialized_end=1126
-  _globals['_LEAVEACCOUNTREQUEST']._serialized_start=1128
-  _globals['_LEAVEACCOUNTREQUEST']._serialized_end=1149
-  _globals['_CREATEINVITATIONREQUEST']._serialized_start=1151
-  _globals['_CREATEINVITATIONREQUEST']._serialized_end=1241
-  _globals['_CREATEINVITATIONRESPONSE']._serialized_start=1243
-  _globals['_CREATEINVITATIONRESPONSE']._serialized_end=1350
-  _globals['_LISTINVITATIONSREQUEST']._serialized_start=1352
-  _globals['_LISTINVITATIONSREQUEST']._serialized_end=1435
-  _globals['_LISTINVITATIONSRESPONSE']._serialized_start=1437
-  _globals['_LISTINVITATIONSRESPONSE']._serialized_end=1530
-  _globals['_REVOKEINVITATIONREQUEST']._serialized_start=1532
-  _globals['_REVOKEINVITATIONREQUEST']._serialized_end=1569
-  _globals['_GETINVITATIONREQUEST']._serialized_start=1571
-  _globals['_GETINVITATIONREQUEST']._serialized_end=1608
-  _globals['_ACCEPTINVITATIONREQUEST']._serialized_start=1610
-  _globals['_ACCEPTINVITATIONREQUEST']._serialized_end=1650
-  _globals['_MEMBERSERVICE']._serialized_start=1653
-  _globals['_MEMBERSERVICE']._serialized_end=2411
+  _globals['_INVITATIONVIEW']._serialized_end=817
+  _globals['_LISTMEMBERSREQUEST']._serialized_start=819
+  _globals['_LISTMEMBERSREQUEST']._serialized_end=898
+  _globals['_LISTMEMBERSRESPONSE']._serialized_start=900
+  _globals['_LISTMEMBERSRESPONSE']._serialized_end=981
+  _globals['_UPDATEMEMBERREQUEST']._serialized_start=983
+  _globals['_UPDATEMEMBERREQUEST']._serialized_end=1087
+  _globals['_REMOVEMEMBERREQUEST']._serialized_start=1089
+  _globals['_REMOVEMEMBERREQUEST']._serialized_end=1147
+  _globals['_LEAVEACCOUNTREQUEST']._serialized_start=1149
+  _globals['_LEAVEACCOUNTREQUEST']._serialized_end=1170
+  _globals['_CREATEINVITATIONREQUEST']._serialized_start=1172
+  _globals['_CREATEINVITATIONREQUEST']._serialized_end=1262
+  _globals['_CREATEINVITATIONRESPONSE']._serialized_start=1264
+  _globals['_CREATEINVITATIONRESPONSE']._serialized_end=1371
+  _globals['_LISTINVITATIONSREQUEST']._serialized_start=1373
+  _globals['_LISTINVITATIONSREQUEST']._serialized_end=1456
+  _globals['_LISTINVITATIONSRESPONSE']._serialized_start=1458
+  _globals['_LISTINVITATIONSRESPONSE']._serialized_end=1551
+  _globals['_REVOKEINVITATIONREQUEST']._serialized_start=1553
+  _globals['_REVOKEINVITATIONREQUEST']._serialized_end=1590
+  _globals['_GETINVITATIONREQUEST']._serialized_start=1592
+  _globals['_GETINVITATIONREQUEST']._serialized_end=1629
+  _globals['_ACCEPTINVITATIONREQUEST']._serialized_start=1631
+  _globals['_ACCEPTINVITATIONREQUEST']._serialized_end=1671
+  _globals['_MEMBERSERVICE']._serialized_start=1674
+  _globals['_MEMBERSERVICE']._serialized_end=2432
 # @@protoc_insertion_point(module_scope)

@@ -150,7 +150,9 @@ class InvitationView(_message.Message):
     inviter: _builtins.str
     """Who invited: a name or an address."""
     user_exists: _builtins.bool
-    """Whether the address can log in here already; otherwise it signs up."""
+    """Whether the address can log in here already; otherwise it signs up. Told only to who holds the mailed link and so
+    reads the mail of that address; absent for the link that CreateInvitation showed.
+    """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends by itself."""
@@ -162,14 +164,16 @@ class InvitationView(_message.Message):
         email: _builtins.str = ...,
         role: _annotations_pb2.Role.ValueType = ...,
         inviter: _builtins.str = ...,
-        user_exists: _builtins.bool = ...,
+        user_exists: _builtins.bool | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_user_exists", b"_user_exists", "expire_time", b"expire_time", "user_exists", b"user_exists"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_name", b"account_name", "email", b"email", "expire_time", b"expire_time", "inviter", b"inviter", "role", b"role", "user_exists", b"user_exists"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_user_exists", b"_user_exists", "account_name", b"account_name", "email", b"email", "expire_time", b"expire_time", "inviter", b"inviter", "role", b"role", "user_exists", b"user_exists"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__user_exists: _TypeAlias = _typing.Literal["user_exists"]  # noqa: Y015
+    _WhichOneofArgType__user_exists: _TypeAlias = _typing.Literal["_user_exists", b"_user_exists"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_exists) -> _WhichOneofReturnType__user_exists | None: ...
 
 Global___InvitationView: _TypeAlias = InvitationView  # noqa: Y015
 
@@ -344,7 +348,9 @@ class CreateInvitationResponse(_message.Message):
     LINK_FIELD_NUMBER: _builtins.int
     MAIL_CONFIGURED_FIELD_NUMBER: _builtins.int
     link: _builtins.str
-    """The link that was mailed, or one like it: whoever has it can join. Shown here alone."""
+    """One like the link that was mailed: whoever has it can join, and who signs up with it proves their address by mail
+    besides, where mail leaves. Shown here alone.
+    """
     mail_configured: _builtins.bool
     """Whether mail leaves at all; otherwise pass the link on."""
     @_builtins.property

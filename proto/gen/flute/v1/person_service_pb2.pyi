@@ -288,7 +288,9 @@ class SignUpResponse(_message.Message):
     session_token: _builtins.str
     """They are logged in with this. Empty where the address has to be proven first."""
     confirmation_sent_to: _builtins.str
-    """A mail with a link is on its way to this address, or waits until the operator sets a route for system mail."""
+    """A mail with a link is on its way to this address, or waits until the operator sets a route for system mail. Who was
+    invited is a member when they have opened it.
+    """
     def __init__(
         self,
         *,

@@ -123,7 +123,8 @@ class PersonServiceServicer:
 
     def SignUp(self, request, context):
         """Signs up a new person, with an account of their own or into the one that invited them. Where the address has to
-        be proven first, the answer is the same whether it is known or not.
+        be proven first, the answer is the same whether it is known or not. The mailed link of an invitation proves the
+        address that was invited; the one that the inviter saw proves nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

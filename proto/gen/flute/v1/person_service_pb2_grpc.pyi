@@ -40,7 +40,8 @@ class PersonServiceStub:
     """Whether somebody new may sign up here, and what comes of it."""
     SignUp: _grpc.UnaryUnaryMultiCallable[_person_service_pb2.SignUpRequest, _person_service_pb2.SignUpResponse]
     """Signs up a new person, with an account of their own or into the one that invited them. Where the address has to
-    be proven first, the answer is the same whether it is known or not.
+    be proven first, the answer is the same whether it is known or not. The mailed link of an invitation proves the
+    address that was invited; the one that the inviter saw proves nothing.
     """
     ConfirmEmail: _grpc.UnaryUnaryMultiCallable[_person_service_pb2.ConfirmEmailRequest, _person_service_pb2.ConfirmEmailResponse]
     """Proves an address by the token that was mailed to it: after a sign-up, after ChangeEmail, or later. Whoever reads
@@ -80,7 +81,8 @@ class PersonServiceAsyncStub(PersonServiceStub):
     """Whether somebody new may sign up here, and what comes of it."""
     SignUp: _aio.UnaryUnaryMultiCallable[_person_service_pb2.SignUpRequest, _person_service_pb2.SignUpResponse]  # type: ignore[assignment]
     """Signs up a new person, with an account of their own or into the one that invited them. Where the address has to
-    be proven first, the answer is the same whether it is known or not.
+    be proven first, the answer is the same whether it is known or not. The mailed link of an invitation proves the
+    address that was invited; the one that the inviter saw proves nothing.
     """
     ConfirmEmail: _aio.UnaryUnaryMultiCallable[_person_service_pb2.ConfirmEmailRequest, _person_service_pb2.ConfirmEmailResponse]  # type: ignore[assignment]
     """Proves an address by the token that was mailed to it: after a sign-up, after ChangeEmail, or later. Whoever reads
@@ -129,7 +131,8 @@ class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_person_service_pb2.SignUpResponse, _abc.Awaitable[_person_service_pb2.SignUpResponse]]:
         """Signs up a new person, with an account of their own or into the one that invited them. Where the address has to
-        be proven first, the answer is the same whether it is known or not.
+        be proven first, the answer is the same whether it is known or not. The mailed link of an invitation proves the
+        address that was invited; the one that the inviter saw proves nothing.
         """
 
     @_abc_1.abstractmethod
