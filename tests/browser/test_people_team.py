@@ -23,12 +23,13 @@ from tests.browsing import Watch
 def test_a_team(town: Town, page: Page, other: Page):
     email, guest = town.owner(), new_email()
     log_in(page, town, email)
-    link = invite(page, guest, "viewer")
+    invite(page, guest, "viewer")
     sound(page)
     page.goto(town.url("/team"))
     expect(page.locator("#secret")).to_have_count(0)
-    other.goto(link)
+    other.goto(town.link(guest, "invitation"))
     expect(other.get_by_role("heading", name="Join Acme")).to_be_visible()
+    expect(other.get_by_role("link", name=f"Log in as {guest}")).to_have_count(0)
     sound(other)
     type_in(other, password=PASSWORD, name="<img src=x onerror=alert(1)>")
     press(other, "Join Acme")
@@ -91,6 +92,24 @@ def test_invitations(town: Town, page: Page, other: Page, watch: Watch):
     expect(other.get_by_text("Who works in Acme")).to_be_visible()
     expect(other.locator("#f-role option")).to_have_text(["Viewer", "Developer", "Admin"])
 
+    lower_ones_own_role(other, guest)
+
+    # The link that the inviter saw brings somebody new in when they have proven their address.
+    new = new_email()
+    other.context.clear_cookies()
+    other.goto(invite(page, new, "viewer"))
+    type_in(other, password=PASSWORD)
+    press(other, "Join Acme")
+    expect(other.get_by_role("heading", name="Look into your inbox")).to_be_visible()
+    sound(other)
+    other.goto(town.link(new, "confirm"))
+    type_in(other, password=PASSWORD)
+    press(other, "Confirm my address")
+    expect(other.get_by_text("Welcome to Flute.")).to_be_visible()
+    other.goto(town.url("/team"))
+    expect(other.get_by_text("Who works in Acme")).to_be_visible()
+
+    page.goto(town.url("/team"))
     gone = invite(page, "somebody@people.example", "viewer")
     page.get_by_role("button", name="Revoke…").click()
     agree(page, "Revoke")
@@ -98,6 +117,16 @@ def test_invitations(town: Town, page: Page, other: Page, watch: Watch):
     page.goto(gone)
     expect(page.get_by_role("heading", name="This invitation does not work any more")).to_be_visible()
     sound(page)
+
+
+def lower_ones_own_role(page: Page, email: str) -> None:
+    page.get_by_label(f"Role of {email}", exact=True).select_option("viewer")
+    press(page, f"Save the role of {email}")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("only another admin or an owner can give you the role")
+    sound(page)
+    agree(page, "Change my role")
+    expect(page.get_by_text(f"{email} is viewer now.")).to_be_visible()
 
 
 def test_sessions(town: Town, page: Page, other: Page):

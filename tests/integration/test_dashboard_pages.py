@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -120,6 +121,22 @@ def test_not_confirmed_is_no_fault_where_nobody_can_confirm(
     shown = inside.get("/team").text
     assert ('class="pill neutral">Not confirmed' in shown) is said
     assert ("Nobody can confirm an address" in shown) is said
+
+
+def test_the_team_says_before_that_an_invitation_takes_a_login(inside: FlaskClient, script: Script):
+    said = "Only who has a login can join"
+    assert said not in inside.get("/team").text
+    script.answer = answers(GetSignUpPolicyRequest=SignUpPolicy(mode=SIGN_UP_MODE_CLOSED))
+    assert said in inside.get("/team").text
+
+
+def test_ones_own_role_alone_is_asked_for_twice(inside: FlaskClient, script: Script):
+    for user_id, asked in (("u", True), ("u2", False)):  # the first is who is logged in
+        members = ListMembersResponse(members=[Member(user_id=user_id, email="ada@acme.example")])
+        script.answer = answers(ListMembersRequest=members)
+        shown = inside.get("/team").text
+        assert ("Change your own role?" in shown) is asked
+        assert (re.search("<noscript>.*required.*</noscript>", shown, re.DOTALL) is not None) is asked
 
 
 def test_graphs_of_statistics_are_told_apart_like_their_table(inside: FlaskClient, script: Script):

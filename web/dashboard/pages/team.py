@@ -17,6 +17,7 @@ from flute.v1.member_service_pb2 import (
     RevokeInvitationRequest,
     UpdateMemberRequest,
 )
+from flute.v1.person_service_pb2 import SIGN_UP_MODE_CLOSED, GetSignUpPolicyRequest, SignUpPolicy
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -24,13 +25,18 @@ from web.dashboard import dashboard
 from web.dashboard.ask import ask
 from web.dashboard.form import Form
 from web.dashboard.me import ROLES, may, role_name
-from web.dashboard.render import mail_leaves, page, say
+from web.dashboard.render import page, say
 
-# What each may do; said beside every choice of a role.
+# What each may do, as the RPCs of the contract are marked; said below every choice of a role.
 ROLE_TEXTS = {
     "viewer": "Sees everything except secrets, and changes nothing.",
-    "developer": "Also sends mail, and manages keys, webhooks and suppressions.",
-    "admin": "Also manages environments, providers and members, and reads the audit log.",
+    "developer": (
+        "Also sends mail, manages keys, webhooks and suppressions, tests, pauses, resumes and resets"
+        " providers, and resolves alerts."
+    ),
+    "admin": (
+        "Also manages environments, routes, providers and members, runs drills, and reads the audit log."
+    ),
     "owner": "Also renames and deletes the account, and makes other owners.",
 }
 
@@ -90,13 +96,15 @@ def _done(form: Form, told: object | None, text: str) -> ResponseReturnValue:
 def _show(form: Form, created: CreateInvitationResponse | None = None, link: str = "") -> ResponseReturnValue:
     members = ask(ListMembersRequest(page_token=request.args.get("page", "")), ListMembersResponse)
     unconfirmed = any(not member.confirmed for member in members.members)
+    policy = ask(GetSignUpPolicyRequest(), SignUpPolicy)
     invitations = ask(ListInvitationsRequest(page_size=1000), ListInvitationsResponse)
     body = page(
         "team.html",
         nav="team",
         members=members.members,
         unconfirmed_members=unconfirmed,
-        confirmable=unconfirmed and mail_leaves(),
+        confirmable=policy.mail_configured,
+        sign_up_closed=policy.mode == SIGN_UP_MODE_CLOSED,
         next_page=members.next_page_token,
         invitations=invitations.invitations,
         form=form,
