@@ -128,7 +128,12 @@ def resume(client: Client, endpoint: str) -> None:
 
 @webhook.command("rotate-secret")
 @_which
-@click.option("--overlap", type=Span(), default="24h", help="How long the old one is used as well, up to 7d.")
+@click.option(
+    "--overlap",
+    type=Span(),
+    default="24h",
+    help="How long the old one is used as well, up to 7d; 0s ends it now.",
+)
 @as_json
 @remote
 def rotate_secret(client: Client, endpoint: str, overlap: Duration, as_json: bool) -> None:
