@@ -73,12 +73,15 @@ def revoke(id_: str, author: Author) -> None:
     db.session.commit()
 
 
-def by_token(token: str) -> tuple[Invitation, bool]:
-    """The invitation, locked, and whether the token was the mailed one. Raises NotFound."""
+def by_token(token: str, *, lock: bool = True) -> tuple[Invitation, bool]:
+    """The invitation, and whether the token was the mailed one. Raises NotFound.
+
+    lock: until the transaction's end, to use it. Whoever takes users.lock, too, takes that first.
+    """
     hashed = token_hash(token)
     where = (Invitation.hash == hashed) | (Invitation.mail_hash == hashed)
     query = select(Invitation).where(where, Invitation.expire_time > datetime.now(UTC))
-    row = db.session.scalar(query.with_for_update())
+    row = db.session.scalar(query.with_for_update() if lock else query)
     if row is None:
         text = "this invitation was used or taken back, or its 7 days are over; ask for a new one"
         raise NotFound("INVITATION_OVER", text)

@@ -67,6 +67,8 @@ def update(
 
 def _set_credentials(config: Config, row: ProviderAccount, given: Mapping[str, str]) -> list[str]:
     """What changed, in words. Mail and the check of before say nothing of other credentials to send with."""
+    if not given:
+        return []
     secrets, kind = vault(config.secret_keys), PROVIDERS[row.provider]
     before = secrets.open(row.credentials)
     after = _validated(kind, {**before, **given})

@@ -86,11 +86,13 @@ def join(invitation_token: str, wish: Wish, visit: Visit) -> tuple[str, str]:
     """
     if mode() is Mode.CLOSED:
         raise FailedPrecondition("SIGN_UP_CLOSED", "nobody can sign up here; the operator has closed it")
-    invitation, mailed = invitations.by_token(invitation_token)
+    invitation, mailed = invitations.by_token(invitation_token, lock=False)
     wish = _checked(Wish(wish.email or invitation.email, wish.password, wish.name, "invited"))
     hashed = passwords.hashed(wish.password)
     proven = mailed and wish.email == invitation.email
     users.lock()
+    # Again, for it may have ended meanwhile.
+    invitation, _ = invitations.by_token(invitation_token)
     known = users.by_email(wish.email)
     if system_mail.is_configured() and not proven and not users.nobody_yet():
         return _ask_for_proof(wish, hashed, known, invitation)
@@ -265,7 +267,7 @@ def _place(row: SignUp, user: User, visit: Visit) -> uuid.UUID:
     if row.invitation_id is None:
         return accounts.new(row.account_name, user, author, visit.words).id
     invitation = db.session.get(Invitation, row.invitation_id, with_for_update=True)
-    if invitation is None:
+    if invitation is None or invitation.expire_time <= datetime.now(UTC):
         raise tokens.spent()
     return invitations.use(invitation, user, author).account_id
 

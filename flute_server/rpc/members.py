@@ -73,7 +73,7 @@ class MemberServicer(MemberServiceServicer):
     def GetInvitation(
         self, request: pb.GetInvitationRequest, context: grpc.ServicerContext
     ) -> pb.InvitationView:
-        row, mailed = invitations.by_token(request.token)
+        row, mailed = invitations.by_token(request.token, lock=False)
         # Nobody else learns who has a login here: the inviter has the other link, to any address they like.
         return pb.InvitationView(
             account_name=db.session.get_one(Account, row.account_id).name,

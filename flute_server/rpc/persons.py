@@ -15,7 +15,7 @@ from flute_server.admin import invitations, people, sign_up, system_mail, users
 from flute_server.admin.audit import Author
 from flute_server.admin.sessions import Person
 from flute_server.config import Config
-from flute_server.models import Member
+from flute_server.models import Member, db
 from flute_server.rpc.convert import timestamp
 from flute_server.rpc.masks import require_only
 from flute_server.rpc.principal import current, require_person, visit
@@ -131,7 +131,7 @@ class PersonServicer(PersonServiceServicer):
 
 def _invited(token: str) -> str:
     """To whom the mail goes if no other address is named."""
-    return invitations.by_token(token)[0].email if token else ""
+    return invitations.by_token(token, lock=False)[0].email if token else ""
 
 
 @contextmanager
@@ -141,6 +141,8 @@ def _steady() -> Iterator[None]:
     try:
         yield
     finally:
+        # What was refused holds locks until then, and others would wait for them.
+        db.session.rollback()
         time.sleep(max(0.0, end - time.monotonic()))
 
 

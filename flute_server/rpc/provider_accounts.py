@@ -156,8 +156,8 @@ class ProviderAccountServicer(ProviderAccountServiceServicer):
         for breaker in standing.breakers:
             told = shown.domains.add(domain=breaker.domain) if breaker.domain else shown
             told.breaker_state, told.breaker_reason = breaker_state(breaker.state), breaker.reason
-            if breaker.retry_at:
-                told.retry_time.FromDatetime(breaker.retry_at)
+            if when := account_states.next_try(breaker, datetime.now(UTC)):
+                told.retry_time.FromDatetime(when)
         return shown
 
 

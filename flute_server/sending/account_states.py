@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import text
 
@@ -39,6 +40,14 @@ class Standing:
         return next((breaker for breaker in self.breakers if breaker.domain == WHOLE), None)
 
 
+def next_try(breaker: Breaker, now: datetime) -> datetime | None:
+    """When it is tried again, or used again after the pause that it asked for; None where it is in use, or
+    waits for a person."""
+    if breaker.state == BreakerState.CLOSED and breaker.retry_at and breaker.retry_at <= now:
+        return None
+    return breaker.retry_at
+
+
 def read(accounts: Collection[ProviderAccount]) -> dict[uuid.UUID, Standing]:
     """By provider account, how it stands now."""
     rows = {row.id: row for row in accounts}
@@ -53,7 +62,7 @@ def _standing(row: ProviderAccount, breakers: Sequence[Breaker], mail_decides: b
     known = Evidence(
         paused=row.pause_time is not None,
         breaker=BreakerState(whole.state) if whole else BreakerState.CLOSED,
-        slowed_down=whole is not None and whole.retry_at is not None,
+        slowed_down=whole is not None and next_try(whole, datetime.now(UTC)) is not None,
         check=check_of(row),
         mail_decides=mail_decides,
     )
@@ -85,13 +94,14 @@ _DECIDED = text(
     FROM provider_account p
     WHERE p.id = ANY(:ids) AND EXISTS (
         SELECT FROM (
-            SELECT a.id FROM attempt a
+            SELECT a.id, a.simulated FROM attempt a
             WHERE a.provider_account_id = p.id AND a.start_time > coalesce(p.check_time, '-infinity')
-              AND (NOT a.simulated OR p.provider = ANY(:played))
             ORDER BY a.start_time DESC LIMIT :most
         ) latest
-        WHERE p.check_time IS NULL OR EXISTS (
-            SELECT FROM ledger l WHERE l.attempt_id = latest.id AND l.outcome = '{Outcome.ACCEPTED}'
+        WHERE (NOT latest.simulated OR p.provider = ANY(:played)) AND (
+            p.check_time IS NULL OR EXISTS (
+                SELECT FROM ledger l WHERE l.attempt_id = latest.id AND l.outcome = '{Outcome.ACCEPTED}'
+            )
         )
     )
     """  # noqa: S608  constants only

@@ -74,7 +74,8 @@ def _still_silent(entries: Sequence[tuple[uuid.UUID, int]]) -> dict[int, bool]:
         select(Recipient.id, under_way)
         .join(Ledger, Ledger.recipient_id == Recipient.id)
         .where(tuple_(Ledger.attempt_id, Ledger.recipient_id).in_(entries))
-        .where(Ledger.fate.is_(None), Recipient.state == State.SENT)
+        .where(Ledger.fate.is_(None), Ledger.action.is_distinct_from(Action.NONE))
+        .where(Recipient.state == State.SENT)
     )
     return {row_id: busy for row_id, busy in db.session.execute(query)}
 

@@ -70,6 +70,17 @@ def test_who_came_by_the_link_that_the_inviter_saw_joins_when_they_prove_the_add
         view(people, token)
 
 
+def test_who_proves_the_address_when_the_invitation_is_over_does_not_join(people: People):
+    owner, browser = people.person(), Browser(people)
+    token = shown_token(owner, browser.email, DEVELOPER)
+    browser.sign_up(email="", invitation_token=token)
+    proof = browser.mail("confirm")
+    people.sql("UPDATE invitation SET expire_time = now() WHERE email = %s", browser.email)
+    with refused("LINK_SPENT"):
+        browser.confirm(proof)
+    assert browser.email not in owner.members()
+
+
 def test_a_revoked_invitation_takes_with_it_who_has_not_proven_the_address_yet(people: People):
     owner, browser = people.person(), Browser(people)
     made = owner.invite(browser.email)

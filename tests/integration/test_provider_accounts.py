@@ -169,6 +169,7 @@ def place(module_app: Flask) -> Iterator[Place]:
 
 
 NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
 
 
 def attempt(place: Place, number: int, ago: timedelta, outcome: Outcome, *, simulated: bool = False) -> None:
@@ -201,6 +202,19 @@ def test_only_mail_that_was_taken_since_the_check_decides(place: Place):
     assert states(place) == ["credentials_refused"] * 3
     attempt(place, 2, timedelta(minutes=1), Outcome.ACCEPTED)
     assert states(place) == ["credentials_refused", "credentials_refused", "healthy"]
+
+
+@pytest.mark.parametrize(("ends_in", "state"), [(HOUR, "slowed_down"), (-HOUR, "healthy")])
+def test_who_asked_for_a_pause_is_slowed_down_until_it_is_over(place: Place, ends_in: timedelta, state: str):
+    row = db.session.get_one(ProviderAccount, place.accounts[0])
+    row.check_time, row.check_ok = NOW, True
+    breaker = Breaker(
+        provider_account_id=row.id, domain="", state="closed", failures=0, opened=1, reason="429"
+    )
+    breaker.retry_at = datetime.now(UTC) + ends_in
+    db.session.add(breaker)
+    db.session.commit()
+    assert states(place)[0] == state
 
 
 def test_lists_ask_once_for_all(place: Place):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +18,8 @@ from flute_server.domain.state import State
 from flute_server.domain.verdict import Diagnostic
 from flute_server.local.embedded import Services
 from flute_server.models import Attempt, Breaker, Email, Event, Inbound, Recipient, db
-from flute_server.sending import feedback, health
+from flute_server.sending import feedback, health, record
+from flute_server.sending import silence as silences
 from flute_server.sending.record import Writes
 from flute_server.sending.reschedule import cancel
 from flute_server.sending.routing import win_probe
@@ -181,28 +183,59 @@ def test_what_was_queued_for_silence_and_then_taken_back_is_not_resent_for_a_lat
     mails = silence(place, "outlook.com")
     watch()
     assert set(recipients(mails)) == {State.QUEUED}
+    _cancel(place, mails)
     for id_ in mails:
-        cancel(str(id_), place.environment_id)
         _bounce(place, id_, "550 5.7.1 blocked using zen.spamhaus.org")
     assert set(recipients(mails)) == {State.CANCELED}
     assert [due(id_) for id_ in mails] == [None] * len(mails)
 
 
+def _also_to_bob(place: Place, email_ids: list[uuid.UUID]) -> None:
+    """Each mail has a second recipient, who waits still."""
+    for id_ in email_ids:
+        email = db.session.get_one(Email, id_)
+        bob = Recipient(kind="cc", address="bob@example.com", name="", state=State.QUEUED)
+        bob.email_id, bob.environment_id, bob.email_time = id_, place.environment_id, email.create_time
+        db.session.add(bob)
+    db.session.commit()
+
+
+def _cancel(place: Place, email_ids: list[uuid.UUID]) -> None:
+    for id_ in email_ids:
+        cancel(str(id_), place.environment_id)
+
+
 def test_what_was_taken_back_for_another_recipient_is_not_resent_for_silence(app: Flask):
     place = Place.create(on_delay="resend")
     mails = silence(place, "outlook.com")
-    for id_ in mails:
-        email = db.session.get_one(Email, id_)
-        waiting = {"kind": "cc", "address": "bob@example.com", "name": "", "state": State.QUEUED}
-        db.session.add(
-            Recipient(
-                email_id=id_, environment_id=place.environment_id, email_time=email.create_time, **waiting
-            )
-        )
-        db.session.commit()
-        cancel(str(id_), place.environment_id)
+    _also_to_bob(place, mails)
+    _cancel(place, mails)
     watch()
     assert state(place, "outlook.com") is BreakerState.OPEN
+    assert sorted(recipients(mails)) == sorted([State.SENT, State.CANCELED] * len(mails))
+
+
+def test_what_is_taken_back_while_silence_looks_for_the_overdue_is_not_resent(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+):
+    """After they were found, and before they are locked."""
+    place = Place.create(on_delay="resend")
+    mails = silence(place, "outlook.com")
+    _also_to_bob(place, mails)
+    lock = record.lock
+
+    def take_back() -> None:
+        with app.app_context():
+            _cancel(place, mails)
+
+    def lock_too_late(ids: Iterable[uuid.UUID]) -> None:
+        other = threading.Thread(target=take_back)
+        other.start()
+        other.join()
+        lock(ids)
+
+    monkeypatch.setattr(silences, "lock", lock_too_late)
+    watch()
     assert sorted(recipients(mails)) == sorted([State.SENT, State.CANCELED] * len(mails))
 
 

@@ -416,7 +416,9 @@ class ProviderAccount(_message.Message):
 
     @_builtins.property
     def retry_time(self) -> _timestamp_pb2.Timestamp:
-        """When it is tried again; absent when closed, or when a person must act first."""
+        """When it is tried again, or used again where it asked for a pause; absent while it is used, and when a person
+        must act first.
+        """
 
     @_builtins.property
     def webhook_help(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
