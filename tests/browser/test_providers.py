@@ -192,6 +192,7 @@ def refused_everywhere(team: Team, page: Page) -> None:
     page.goto(team.url(f"/environments/{team.tenant.environment_id}"))
     page.locator("summary", has_text="Change").click()
     agree(page, "Remove")
+    said(page, "The provider is out of this environment")
 
 
 def test_events_arrive(stack: Stack, newcomer: Team, browser: Browser):

@@ -192,6 +192,7 @@ def signed_up(town: Town, page: Page, account: str) -> str:
     page.goto(town.url("/signup"))
     type_in(page, email=email, password=PASSWORD, account_name=account)
     press(page, "Sign up")
+    expect(page.get_by_text(email)).to_be_visible()
     page.goto(town.link(email, "confirm"))
     type_in(page, password=PASSWORD)
     press(page, "Confirm my address")

@@ -48,8 +48,6 @@ def send() -> Response:
     content, extra = _send_parser.parse(request.json_object())
     caller = request.caller(request.one_token(extra.get("access_token", "")))
     if extra.get("dry_run"):
-        # Nothing is stored that a repetition could repeat.
-        request.refuse_idempotency_key()
         plan, headers = _call(_PLAN, PlanEmailRequest(content=content), caller)
         return json_answer(render(plan), 200, headers)
     message = SendEmailRequest(content=content, request_id=request.idempotency_key())

@@ -56,7 +56,7 @@ _ALL = (
     Kind(
         "idempotency_key_unsupported",
         400,
-        "The call was given an Idempotency-Key, which it does not know, or which a dry run has no use for.",
+        "The call was given an Idempotency-Key, which it does not know.",
         "Leave it out: repeating this call does it again.",
     ),
     Kind("missing_api_key", 401, "The call needs an API key and has none.", "Send one."),
