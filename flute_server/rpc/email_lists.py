@@ -23,6 +23,7 @@ from flute_server.domain.message import Address
 from flute_server.domain.state import State
 from flute_server.errors import Violation, invalid
 from flute_server.rpc.convert import timestamp
+from flute_server.rpc.email_stories import STATES
 from flute_server.rpc.principal import require_sender
 from flute_server.sending.search import Filters, search
 from flute_server.sending.summary import Addressee, Summary, summaries
@@ -31,8 +32,7 @@ DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
 # Characters of a filter.
 _LONGEST = {"recipient": 320, "tag": MAX_TAG, "subject": MAX_SUBJECT, "provider_account": 200}
-_STATES = {pb.DeliveryState.Value(f"DELIVERY_STATE_{state.name}"): state for state in State}
-_NUMBERS = {state: number for number, state in _STATES.items()}
+_STATES = {number: State(word) for word, number in STATES.items()}
 
 
 def list_emails(request: ListEmailsRequest) -> ListEmailsResponse:
@@ -102,7 +102,7 @@ def told(line: Summary) -> pb.EmailSummary:
     """A line of a list."""
     summary = pb.EmailSummary(
         id=str(line.id),
-        state=_NUMBERS[line.state],
+        state=STATES[line.state],
         create_time=timestamp(line.create_time),
         send_at=timestamp(line.send_time),
         subject=line.subject,
@@ -121,7 +121,7 @@ def _recipient(addressee: Addressee) -> pb.Recipient:
         email=addressee.address.email,
         name=addressee.address.name,
         kind=pb.RecipientKind.Value(f"RECIPIENT_KIND_{addressee.kind.upper()}"),
-        state=_NUMBERS[addressee.state],
+        state=STATES[addressee.state],
         update_time=timestamp(addressee.update_time),
     )
 

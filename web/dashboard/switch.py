@@ -40,6 +40,6 @@ def switch() -> Switch:
     return Switch(found, last or (found[0] if found else None))
 
 
-def environments(most: int = _MOST) -> tuple[Environment, ...]:
+def environments() -> tuple[Environment, ...]:
     """Those of the account, oldest first. Raises RpcFailure."""
-    return tuple(ask(ListEnvironmentsRequest(page_size=most), ListEnvironmentsResponse).environments)
+    return tuple(ask(ListEnvironmentsRequest(page_size=_MOST), ListEnvironmentsResponse).environments)

@@ -30,7 +30,7 @@ from web.dashboard.words import sentence
 
 _PAGE_SIZE = 50
 # Begins the name of the box that removes a secret.
-REMOVE = "remove_"
+_REMOVE = "remove_"
 # Two calls to the provider, each with time to connect and to answer.
 _PATIENCE_S = 25.0
 
@@ -96,7 +96,7 @@ def change_of(
     """What the form says of these credentials. A secret changes when it is typed or its box is ticked."""
     message = UpdateProviderAccountRequest(provider_account=ProviderAccount(id=account.id))
     for field in fields:
-        removed = field.secret and form.checked(REMOVE + field.name)
+        removed = field.secret and form.checked(_REMOVE + field.name)
         if removed and form[field.name]:
             form.errors[field.name] = "Give a new one or remove it, not both."
         if form[field.name] or removed or (not field.secret and form.checked(field.name)):
@@ -107,20 +107,12 @@ def change_of(
 
 def after_change(account: ProviderAccount, done: str) -> str:
     """Where to go on after the credentials changed: they are tried, and what came of that is said."""
-    taken = try_out(account, done)
-    return url_for(
-        "dashboard.provider_account" if taken else "dashboard.provider_account_settings", id_=account.id
-    )
-
-
-def try_out(account: ProviderAccount, done: str) -> bool:
-    """Whether the provider takes the credentials; says what was done, and what came of trying them."""
     told = verified(account.id)
     if told.ok:
         say(f"{done}. {sentence(told.text)}")
-    else:
-        say(f"{done}, but it cannot send yet. {answer_of(told)}", "bad")
-    return told.ok
+        return url_for("dashboard.provider_account", id_=account.id)
+    say(f"{done}, but it cannot send yet. {answer_of(told)}", "bad")
+    return url_for("dashboard.provider_account_settings", id_=account.id)
 
 
 def verified(id_: str) -> VerifyProviderAccountResponse:
